@@ -212,6 +212,14 @@ class TakesRefusals(Protocol):
 
 
 @runtime_checkable
+class TakesOutcomes(Protocol):
+    """An oracle that can tell its annotators what a review found about their labels."""
+
+    def reviewed(self, query: Query, annotator: str, text: str) -> None:
+        """Pass on, in sentences, what became of a label. It is called again and again with the same text."""
+
+
+@runtime_checkable
 class TakesCancellations(Protocol):
     """An oracle that can tell its annotators that queries were withdrawn."""
 

@@ -29,6 +29,7 @@ from alkit.cli import (
     predict,
     remove,
     repair,
+    review,
     run,
     serve,
     start,
@@ -84,6 +85,7 @@ app.command("status", rich_help_panel=CAMPAIGN)(status.status)
 app.command("page", rich_help_panel=CAMPAIGN)(page.page)
 app.command("serve", rich_help_panel=CAMPAIGN)(serve.serve)
 app.command("fit", rich_help_panel=CAMPAIGN)(fit.fit)
+app.command("review", rich_help_panel=CAMPAIGN)(review.review)
 app.command("reject", rich_help_panel=CAMPAIGN)(take_back.reject)
 app.command("withdraw", rich_help_panel=CAMPAIGN)(take_back.withdraw)
 app.command("assign", rich_help_panel=CAMPAIGN)(assign.assign)

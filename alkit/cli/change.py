@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from alkit.cli import options
+from alkit.cli.disputes import DisputeOptions, settle_disputes
 from alkit.cli.expanding import expand
 from alkit.cli.kept_options import TYPED, save_choice, typed_by_stranger, with_former_defaults
 from alkit.cli.parts import Choice, with_given_options
@@ -37,13 +38,14 @@ def change(
     keep: options.Keep = None,
     rules: Rules,
     who: PeopleOptions,
+    disputed: DisputeOptions,
 ) -> None:
     """Change the learner, strategy, working size, metrics, groups, rules or people of a record. Its labels are kept.
 
-    Metrics, groups, rules, people, instructions and --keep change at any time; an empty text or the limit 0 removes a
-    rule. The others change until the first round is committed, for example if the network turns out not to fit the
-    images. Options that are left out keep their values, and --param replaces all earlier ones. The record keeps the
-    date.
+    Metrics, groups, rules, people, disputes, instructions and --keep change at any time; an empty text or the limit 0
+    removes a rule. The others change until the first round is committed, for example if the network turns out not to
+    fit the images. Options that are left out keep their values, and --param replaces all earlier ones. The record keeps
+    the date.
 
     [dim]Examples:[/dim]
 
@@ -64,6 +66,7 @@ def change(
     from alkit.errors import ConfigurationError
     from alkit.experiment.keeping import change_keep
     from alkit.record.changing import changed_settings
+    from alkit.record.disputes import recorded_disputes
     from alkit.record.grouping import recorded_grouping
     from alkit.record.people import recorded_people, settle_people
     from alkit.record.settings import Settings
@@ -71,6 +74,7 @@ def change(
 
     named = {name: f"--{name.replace('_', '-')}" for name in inspect.signature(change).parameters}
     at_any_time = (metrics, kinds, groups, instructions, keep, *vars(rules).values(), *vars(who).values())
+    at_any_time = (*at_any_time, *vars(disputed).values())
     if all(value is None for value in (size, *at_any_time)) and not choice:
         raise ConfigurationError("no option to change is given", hint=f"alkit change {quote(store)} --size 128")
     if any(value is not None for value in at_any_time):
@@ -78,6 +82,7 @@ def change(
             before = recorded_grouping(record)
             lines = _change_groups_and_rules(record, groups, rules)
             lines += settle_people(record, who.after(recorded_people(record)))
+            lines += settle_disputes(record, disputed.after(recorded_disputes(record)))
             lines += follow_groups(record, before)
             lines += change_metrics(record, metrics, kinds)
             lines += save_instructions(record, read_instructions(instructions))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 
 from alkit.cli import options
+from alkit.cli.disputes import DisputeOptions, disputes_in_words, settle_disputes
 from alkit.cli.expanding import expand
 from alkit.cli.kept_options import TYPED, save_choice, with_former_defaults
 from alkit.cli.known_labels import MaskForm
@@ -64,6 +65,7 @@ def start(
     choice: Choice,
     rules: Rules,
     who: PeopleOptions,
+    disputed: DisputeOptions,
 ) -> None:
     """Start a campaign in which people label the images that `alkit ask` selects.
 
@@ -98,6 +100,7 @@ def start(
     from alkit.errors import ConfigurationError
     from alkit.learners.named import is_installed
     from alkit.record.changing import PLACE, changed_settings
+    from alkit.record.disputes import recorded_disputes
     from alkit.record.grouping import changed_rules, recorded_rules, with_recorded_groups
     from alkit.record.people import recorded_people
     from alkit.record.store import Store
@@ -105,9 +108,11 @@ def start(
     from alkit.report.next_step import next_step
     from alkit.report.progress import progress_bar
     from alkit.rng import threads as compute_with
+    from alkit.values.disputes import Disputes
     from alkit.values.people import People
 
     source.check()
+    disputed.after(Disputes())  # refuses wrong options first
     told = read_instructions(instructions)
     if store.is_file():
         with record_at(store) as recorded:
@@ -167,7 +172,8 @@ def start(
             save_test_set(recorded, test_set)
         save_choice(recorded, choice, parts)
         save_instructions(recorded, told)
-        kept = [*rules_and_groups(recorded), *people_in_words(recorded)]
+        settle_disputes(recorded, disputed.after(recorded_disputes(recorded)))
+        kept = [*rules_and_groups(recorded), *people_in_words(recorded), *disputes_in_words(recorded)]
         step = next_step(campaign_summary(recorded), str(store), placed=recorded.fact(PLACE) is not None)
     named = {name: f"--{name.replace('_', '-')}" for name in inspect.signature(start).parameters}
     for line in changed_options(changed_settings(before, _settings(record)), named) if before else ():

@@ -48,6 +48,7 @@ def status(
     [cyan]alkit status runs/isic.db --json | jq '.rounds[-1].metrics.dice'[/cyan]
     """
     from alkit.checks import check_integer, check_number
+    from alkit.cli.disputes import disputes_in_words
     from alkit.cli.people import people_in_words
     from alkit.cli.printing import quote
     from alkit.cli.records import folder_of, record_at
@@ -72,6 +73,7 @@ def status(
         unfinished = unfinished_removals(record.fact(REMOVED))
         rules, kept = asdict(recorded_rules(record)), [*rules_and_groups(record), *people_in_words(record)]
         people = asdict(own) if (own := recorded_people(record)) else {}
+        kept += disputes_in_words(record)
         seed, schedule, changes = settings.seed, settings.schedule, record.fact(CHANGES) or []
         declared, pool = settings.images is not None, settings.declared.get("pool")
     made_by = "alkit start" if schedule is None else "alkit run"
@@ -137,6 +139,7 @@ def _facts(found: CampaignSummary, step: Step, queries: list[Query]) -> dict[str
         **({} if found.agreement is None else {"annotators_agree": _agreement_facts(found.agreement)}),
         **({} if found.not_compared is None else {"not_compared": found.not_compared}),
         **({"doubts": [asdict(doubt) for doubt in found.doubts]} if found.doubts else {}),
+        **({"reviews": [asdict(review) for review in found.reviews]} if found.reviews else {}),
         "seconds_per_label": None if found.seconds is None else asdict(found.seconds),
         "metric": found.metric,
         "measured_on": found.measured_on,

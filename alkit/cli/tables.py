@@ -10,9 +10,10 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from alkit.cli.printing import in_table
-from alkit.cli.told import about_similar_names
 from alkit.cli.wording import left_out_in_words
 from alkit.errors import one_line
+from alkit.report.arrivals import about_similar_names
+from alkit.report.reviews import in_words
 from alkit.report.states import MEANINGS
 from alkit.values.queries import State
 from alkit.values.rounds import RoundResult
@@ -106,6 +107,7 @@ def _parts(summary: CampaignSummary, name: str, most: int | None, *, unicode: bo
         yield f"Median time for a label: {_timing(summary.seconds)}."
     if summary.agreement is not None:
         yield from _agreement(summary.agreement, most)
+    yield from map(in_table, in_words(summary.reviews))
     if summary.open:
         yield from _open(summary)
     yield from _listed(summary, most)

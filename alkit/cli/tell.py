@@ -89,7 +89,6 @@ def tell(
         about_ignored,
         about_others,
         about_remarks,
-        about_similar_names,
         about_unannotated,
         about_unnamed,
         by_whom,
@@ -103,6 +102,9 @@ def tell(
     from alkit.record.label_files import LabelFiles
     from alkit.record.settings import FEW, Settings
     from alkit.report.annotators import recorded_doubts
+    from alkit.report.arrivals import about_disputed, about_similar_names
+    from alkit.report.disputes import ask_about_disputes
+    from alkit.report.reviews import tell_annotators
 
     service = source if source == LABEL_STUDIO else None
     path = None if source is None or service else without_tilde(source)
@@ -149,17 +151,22 @@ def tell(
             check_place(record, place, named=folder is not None or url is not None, option="--from")
             oracle = place.oracle(Delivery(settings.spec, settings.campaign, queries), background)
             receipt = answers.collect(oracle, str(place))
+            tell_annotators(record, oracle)
             unread = oracle.unread() if isinstance(oracle, ReportsUnread) else {}
             if isinstance(oracle, FolderOracle) and not empty:
                 listed = oracle.unannotated()
             if isinstance(last, FolderPlace) and not Path(last.folder).exists():
                 save_place(record, place)  # it was moved
+        taken = {answer.id for answer in receipt.taken}
+        asked_more = ask_about_disputes(record) if taken else ()
         snapshot, spec = record.snapshot(), settings.spec
         open_ids = {entry.query.id for entry in snapshot.open} - settings.unusable.keys()
         still_open = len(open_ids)
         unannotated = {path: left for path, ids in listed.items() if (left := [id for id in ids if id in open_ids])}
-        doubts = recorded_doubts(record, {answer.id for answer in receipt.taken})
-        disputed = answers.find_disputes(snapshot.known, {answer.id for answer in receipt.taken})
+        doubts = recorded_doubts(record, taken)
+        disputed = answers.find_disputes(snapshot.known, taken)
+        keys = {query.id: query.key for query in queries}
+        disputes = list(about_disputed(record, taken, set(asked_more), keys))
     if as_json:
         facts = {
             "taken": [_facts(answer) for answer in receipt.taken],
@@ -169,13 +176,14 @@ def tell(
             "unread": {str(path): reason for path, reason in unread.items()},
             "disputed": {id: list(names) for id, names in disputed.items()},
             **({"doubts": [asdict(doubt) for doubt in doubts]} if doubts else {}),
+            **({"below_threshold": disputes} if disputes else {}),
+            **({"asked_more": list(asked_more)} if asked_more else {}),
             "open": still_open,
             "unannotated": {str(path): ids for path, ids in unannotated.items()},
         }
         print(json.dumps(facts, indent=2))
         _exit(len(receipt.refused), len(unread))
         return
-    keys = {query.id: query.key for query in queries}
     echo(f"New answers: {len(receipt.taken)}, known before: {len(receipt.unchanged)}, images still open: {still_open}.")
     for answer, reason in receipt.refused:
         whose = by_whom(answer.annotator)
@@ -197,12 +205,16 @@ def tell(
         *about_unnamed(receipt.taken, snapshot.known),
         *about_others(receipt.taken, queries),
         *about_doubts(doubts, keys),
+        *disputes,
         *about_similar_names({answer.annotator for answer in snapshot.answers}),
     ):
         echo(line)
     for path, reason in unread.items():
         echo(f"not read: {path}: {reason}")
-    echo(f"Next: alkit status {quote(store)}")
+    if asked_more:
+        echo(f"Next, to ask the one more person: alkit ask {quote(store)}")
+    else:
+        echo(f"Next: alkit status {quote(store)}")
     _exit(len(receipt.refused), len(unread))
 
 

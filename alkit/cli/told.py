@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,23 +97,6 @@ def about_doubts(doubts: Iterable[Doubt], keys: Mapping[str, str]) -> Iterable[s
     """
     for doubt in doubts:
         yield f"please look at {keys.get(doubt.id, doubt.id)}{by_whom(doubt.annotator)}: {doubt.reason}"
-
-
-def about_similar_names(names: Collection[str]) -> Iterable[str]:
-    """Yield a line for annotators whose names differ in case, spaces or Unicode form only.
-
-    >>> list(about_similar_names(["Ann", "bob", "ann "]))
-    ["'Ann' and 'ann ' count as different people. If they are one person, ... reject the answers of the other name."]
-    """
-    alike: dict[str, list[str]] = {}
-    for name in sorted(set(names)):
-        alike.setdefault("".join(unicodedata.normalize("NFKC", name).casefold().split()), []).append(name)
-    for own in alike.values():
-        if len(own) > 1:
-            yield (
-                f"{' and '.join(map(repr, own))} count as different people. If they are one person, use one name from "
-                "now on, give its answers again under this name, and reject the answers of the other name."
-            )
 
 
 def by_whom(annotator: str) -> str:

@@ -20,10 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from alkit.arguments.checked import checked
+from alkit.values.disputes import DISPUTED
 from alkit.values.label_spec import Label, LabelSpec, Mask
-
-DISPUTED = 0.7
-"""Images whose annotators agree less are disputed by default."""
 
 
 @checked
@@ -91,17 +89,20 @@ class Agreement:
         The images that several annotators labelled, those of the least agreement first.
     pairs:
         The pairs of annotators who labelled the same images, sorted by name.
+    settled:
+        Images that a review or a senior has decided, so they are not disputed any more.
     """
 
     measure: Literal["dice", "kappa"]
     below: float
     images: tuple[ImageAgreement, ...]
     pairs: tuple[PairAgreement, ...]
+    settled: frozenset[str] = frozenset()
 
     @property
     def disputed(self) -> tuple[str, ...]:
         """Ids of the disputed images, those of the least agreement first."""
-        return tuple(image.id for image in self.images if image.agreement < self.below)
+        return tuple(image.id for image in self.images if image.agreement < self.below and image.id not in self.settled)
 
     @property
     def mean(self) -> float | None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from alkit.arguments.checked import checked
-from alkit.evaluation.agreement import DISPUTED, dice_of_two
+from alkit.evaluation.agreement import dice_of_two
+from alkit.values.disputes import DISPUTED
 from alkit.values.label_spec import LabelSpec, Mask, distinct
 
 FAR = 0.5

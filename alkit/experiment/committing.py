@@ -17,6 +17,7 @@ from alkit.evaluation.truth import TestLabels
 from alkit.experiment import measuring
 from alkit.experiment.audit import set_apart
 from alkit.experiment.audited import intervals_of, measure_audit, measure_labels
+from alkit.experiment.deciding import decide
 from alkit.experiment.holding_out import beside_held_out, hold_out
 from alkit.experiment.keeping import models_to_keep
 from alkit.experiment.model import LastModel
@@ -26,6 +27,7 @@ from alkit.pools.splitting import draw_groups
 from alkit.pools.unusable import FEW, unusable_text
 from alkit.protocols import Oracle, Pool, Predictor
 from alkit.record.answers import spec_of
+from alkit.record.changing import DISPUTES
 from alkit.record.held import on_one_connection
 from alkit.record.states import Answered
 from alkit.record.testsets import declare_test
@@ -66,7 +68,7 @@ def fit(
                 hint="tell() their answers, or withdraw() them",
             )
         done, last = store.rounds(), store.last_model()
-        if last is not None and last[1] == stamp(parts.answered()):
+        if last is not None and last[1] == stamp(parts.answered(), parts.store.fact(DISPUTES)):
             return done[-1]
         if tested is not None:
             declare_test(parts.settings, store, tested[0])
@@ -100,9 +102,12 @@ def commit_round(
     answered, known = snapshot.known, parts.known()
     usable = parts.representations.known_ids
     pseudo = {id: file for id, file in parts.store.pseudo_labels(number).items() if id in usable}
-    everything = parts.labels.of(known, pseudo, parts.settings.spec, join_rule(parts.terms.join))
+    decided = decide(parts, known)
+    pseudo = {id: file for id, file in pseudo.items() if id not in known}
+    rule = join_rule(parts.terms.join)
+    everything = parts.labels.of(decided.known, pseudo, parts.settings.spec, rule, decided.joins)
     pseudo_ids = set(everything.pseudo_ids)
-    notes = list(warnings)
+    notes = [*warnings, *decided.notes]
     audited, apart = set_apart(parts, everything.ids, notes)
     audited = [id for id in audited if id not in pseudo_ids]
     held = hold_out(parts, [id for id in everything.ids if id not in pseudo_ids | apart], notes)
@@ -174,16 +179,18 @@ def commit_round(
     dumped = predictor.dumps()
     check_returned(predictor, "dumps", dumped, bytes)
     keep = models_to_keep(parts.store, [*parts.store.rounds(), result])
-    parts.store.commit_round(result, dumped, stamp(answered), consumed, keep)
+    parts.store.commit_round(result, dumped, stamp(answered, parts.store.fact(DISPUTES)), consumed, keep)
     if tested_by:
         parts.store.revise(measuring.TRUTH, lambda before: tested_by)
     model.replace(predictor)
     return result
 
 
-def stamp(known: Mapping[str, Answered]) -> str:
-    """Return a digest of a set of labels; skips do not count."""
-    files = {id: [answer.label for answer in own.labels] for id, own in known.items() if own.labels}
+def stamp(known: Mapping[str, Answered], disputes: object = None) -> str:
+    """Return a digest of a set of labels, and of what becomes of disputed ones; skips do not count."""
+    files: dict[str, object] = {id: [answer.label for answer in own.labels] for id, own in known.items() if own.labels}
+    if disputes is not None:
+        files = {"labels": files, "disputes": disputes}
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
 
 

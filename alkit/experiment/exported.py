@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from alkit.errors import QueryError
+from alkit.experiment.deciding import Deciding, decide
 from alkit.experiment.parts import Parts
 from alkit.labels.framing import enlarge, to_working
 from alkit.labels.joining import Join, join_rule
@@ -86,7 +87,10 @@ def labels_now(parts: Parts, *, per_annotator: bool) -> Exported:
     known = {id: own for id, own in snapshot.known.items() if own.labels}
     left_out = {id: f"its image cannot be used: {parts.settings.unusable.get(id, '')}" for id in known.keys() - usable}
     rule = join_rule(parts.terms.join)
-    everything = parts.labels.of({id: usable[id] for id in known if id in usable}, {}, parts.settings.spec, rule)
+    there = {id: usable[id] for id in known if id in usable}
+    decided = Deciding(there) if per_annotator else decide(parts, there)
+    everything = parts.labels.of(decided.known, {}, parts.settings.spec, rule, decided.joins)
+    left_out |= dict.fromkeys(there.keys() - decided.known.keys(), "its annotators disagree")
     spec, ids = everything.spec, sorted(everything.ids)
     queries = {entry.query.id: entry for entry in snapshot.asked if _counts(entry)}
     held_out = parts.settings.held_out(list(everything.ids))
@@ -121,11 +125,12 @@ def labels_now(parts: Parts, *, per_annotator: bool) -> Exported:
         )
     left_out |= {id: "its annotators disagree evenly" for id, share in everything.undecided.items() if share == 1}
     for id in ids:
-        frame, answers = everything.frames.get(id), known[id].labels
+        frame, answers = everything.frames.get(id), decided.known[id].labels
         label = everything.known[id]
         if frame is not None:
             files = [answer.label for answer in answers if answer.label is not None]
-            label = _at_original([parts.files.read(file) for file in files], label, frame, spec, rule)
+            join = decided.joins.get(id, rule)
+            label = _at_original([parts.files.read(file) for file in files], label, frame, spec, join)
         own = {**facts[id], **_of_answers(answers), **_of_size(label, frame)}
         found.setdefault(None, []).append(ExportedLabel(id, label, own))
     return Exported(spec, found, left_out, parts.pool)

@@ -147,6 +147,7 @@ class Labels:
         pseudo: Mapping[str, str],
         spec: LabelSpec,
         join: Join = one,
+        joins: Mapping[str, Join] | None = None,
     ) -> LabelledImages:
         """Return the labelled images in the order of their answers, followed by those with pseudo-labels.
 
@@ -163,6 +164,8 @@ class Labels:
             The classes.
         join:
             The rule that joins several annotators' labels of an image at the working size.
+        joins:
+            By id another rule for an image.
 
         Raises
         ------
@@ -197,7 +200,8 @@ class Labels:
                 continue
             contents = [_content(label, frame) for label in known]
             # A rule of the user may write into the labels it gets, and these are kept for later rounds.
-            if (joined := join([label.copy() for label in contents], joint)) is not None:
+            rule = (joins or {}).get(id, join)
+            if (joined := rule([label.copy() for label in contents], joint)) is not None:
                 joined = joint.check(joined, id=id, sizes=[] if frame is None else [frame.content.size])
                 labels[id] = joined if frame is None else _placed(joined, frame, joint)
             if share := _undecided_share(joined, contents, joint):
@@ -210,7 +214,8 @@ class Labels:
                 hint="ask one more annotator about each, or correct the answers",
             )
         ignores = any(share < 1 for share in undecided.values()) or any(not frame.fills for frame in frames.values())
-        originals = {id: partial(self._original, own, join, joint, id) for id, own in everything.items()}
+        rules = {**dict.fromkeys(everything, join), **(joins or {})}
+        originals = {id: partial(self._original, own, rules[id], joint, id) for id, own in everything.items()}
         return LabelledImages(
             decided,
             tuple(predicted),

@@ -35,6 +35,9 @@ from alkit.record.settings import Settings
 from alkit.record.store import Store
 from alkit.record.terms import Terms
 from alkit.record.unasked import Unasked, unasked_labels
+from alkit.report.arrivals import look_at
+from alkit.report.disputes import ask_about_disputes
+from alkit.report.reviews import tell_annotators
 from alkit.sharing.workers import Workers
 from alkit.strategies.functions import Choice
 from alkit.values.answers import Answer, Receipt, Skip, Withdrawal
@@ -320,8 +323,13 @@ class Experiment(Reviewable):
 
     @checked_except("oracle")
     def collect(self, oracle: Oracle) -> Receipt:
-        """Record the answers an oracle has now, without waiting for more; refusals are passed on to it."""
-        return self._parts.answers.collect(oracle)
+        """Record the answers an oracle has now, without waiting for more; refusals are passed on to it.
+
+        So is what reviews found about labels. The receipt's warnings name labels that a person should look at.
+        """
+        receipt = look_at(self._parts.store, self._parts.answers.collect(oracle))
+        tell_annotators(self._parts.store, oracle)
+        return receipt
 
     @checked
     def receive(
@@ -357,10 +365,10 @@ class Experiment(Reviewable):
         """
         if not unasked:
             self._check_source(source)
-            return self._parts.answers.receive(answers)
+            return look_at(self._parts.store, self._parts.answers.receive(answers))
         told = list(answers)
         of = self._unasked(source, [answer.id for answer in told])
-        return self._parts.answers.receive(told, revise=revise, unasked=of)
+        return look_at(self._parts.store, self._parts.answers.receive(told, revise=revise, unasked=of))
 
     @checked_except("labels")
     def tell(
@@ -420,6 +428,7 @@ class Experiment(Reviewable):
             self._check_source(source)
         of = self._unasked(source, labels) if unasked else None
         self._parts.answers.tell(told, revise=revise, unasked=of)
+        ask_about_disputes(self._parts.store)
 
     def _unasked(self, source: str, ids: Iterable[object]) -> Unasked:
         return unasked_labels(source, self._parts.pool, ids, self._parts.representations.known_ids)

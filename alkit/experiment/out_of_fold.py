@@ -19,12 +19,14 @@ from alkit.configuration.forms import written_form
 from alkit.errors import QueryError
 from alkit.evaluation.label_quality import label_quality
 from alkit.evaluation.work import Checked
+from alkit.experiment.deciding import decide
 from alkit.experiment.holding_out import group_duplicates, together
 from alkit.experiment.labelled import LabelledImages
 from alkit.experiment.parts import Parts
 from alkit.labels.joining import join_rule
 from alkit.pools.pieces import shards_of
 from alkit.protocols import Pool, Predictor
+from alkit.record.changing import DISPUTES
 from alkit.rng import Stream
 from alkit.sharing.share import Counted, share
 from alkit.sharing.workers import working
@@ -43,7 +45,9 @@ def label_qualities(parts: Parts, folds: int = FOLDS) -> dict[str, float]:
     store = parts.store
     with store.exclusive():
         parts.settings.agreed.check()
-        everything = parts.labels.of(parts.known(), {}, parts.settings.spec, join_rule(parts.terms.join))
+        decided = decide(parts, parts.known())
+        rule = join_rule(parts.terms.join)
+        everything = parts.labels.of(decided.known, {}, parts.settings.spec, rule, decided.joins)
         never = _never_trained(parts, everything.ids)
         units = _units(parts, everything.ids)
         if len(units) < folds:
@@ -107,6 +111,7 @@ def _key(parts: Parts, everything: LabelledImages, never: Collection[str], folds
         sorted(never),
         sorted(everything.ids),
         str(parts.terms.join),
+        parts.store.fact(DISPUTES),
         parts.stream.seed,
         folds,
     ]

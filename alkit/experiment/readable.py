@@ -8,16 +8,18 @@ from pathlib import Path
 from alkit.arguments.checked import checked
 from alkit.checks import check_number
 from alkit.errors import LabelError
-from alkit.evaluation.agreement import DISPUTED, Agreement
+from alkit.evaluation.agreement import Agreement
 from alkit.evaluation.doubts import Doubt
 from alkit.experiment import showing
 from alkit.experiment.parts import Parts
 from alkit.protocols import Learner, Pool, Strategy
 from alkit.record.address import Server
+from alkit.record.disputes import recorded_disputes
 from alkit.record.grouping import recorded_rules
 from alkit.record.people import recorded_people
 from alkit.record.states import Recorded, Standing
 from alkit.report.annotators import recorded_agreement, recorded_doubts
+from alkit.values.disputes import Disputes
 from alkit.values.label_spec import Label, LabelSpec
 from alkit.values.people import People
 from alkit.values.queries import Query
@@ -137,7 +139,7 @@ class Readable:
         return self._parts.files.read(answer.label)
 
     @checked
-    def agreement(self, below: float = DISPUTED) -> Agreement:
+    def agreement(self, below: float | None = None) -> Agreement:
         """Return how well annotators agree, per image, per pair and per class, and the disputed images.
 
         Only the latest label of each annotator counts, and only labels that were asked for.
@@ -145,7 +147,7 @@ class Readable:
         Parameters
         ----------
         below:
-            Images whose annotators agree less are disputed, in (0, 1].
+            Images whose annotators agree less are disputed, in (0, 1]. Default: what :attr:`disputes` says.
 
         Raises
         ------
@@ -164,8 +166,14 @@ class Readable:
         >>> experiment.agreement().mean
         0.0
         """
-        check_number("below", below, 0, 1, open_ends="(")
+        if below is not None:
+            check_number("below", below, 0, 1, open_ends="(")
         return recorded_agreement(self._parts.store, below)
+
+    @property
+    def disputes(self) -> Disputes:
+        """What becomes of images about which annotators disagree."""
+        return recorded_disputes(self._parts.store)
 
     def doubts(self) -> tuple[Doubt, ...]:
         """Return the new masks that may be mistakes: those that are empty, full, inverted, or far from all others.

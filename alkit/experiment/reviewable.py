@@ -8,7 +8,10 @@ from alkit.arguments.checked import checked
 from alkit.experiment import reviewing
 from alkit.experiment.out_of_fold import FOLDS, label_qualities
 from alkit.experiment.readable import Readable
+from alkit.record.disputes import change_disputes
+from alkit.report.disputes import ask_about_disputes
 from alkit.report.reviews import Review, recorded_reviews
+from alkit.values.disputes import Disputes
 
 
 class Reviewable(Readable):
@@ -112,3 +115,28 @@ class Reviewable(Readable):
     def reviews(self) -> tuple[Review, ...]:
         """Return all reviews that were not withdrawn, with what they found, in the order in which they were asked."""
         return recorded_reviews(self._parts.store)
+
+    @checked
+    def decide_disputes(self, disputes: Disputes) -> tuple[str, ...]:
+        """Record what becomes of images about which annotators disagree, and ask one more person if it says so.
+
+        It holds for the next round on, and may change at any time; the record keeps the dates. Return the images about
+        which one more person is asked now. New disputes are asked about when answers arrive.
+
+        Examples
+        --------
+        >>> import alkit, numpy as np
+        >>> pool = alkit.ArrayPool(np.zeros((3, 8, 8), np.uint8))
+        >>> experiment = alkit.Experiment(pool, alkit.testing.Brightness(), alkit.strategy("random"),
+        ...     classes=("skin", "lesion"), annotators=2, join="majority")
+        >>> (id,) = experiment.ask(1)
+        >>> mask = np.eye(8, dtype=np.uint8)
+        >>> receipt = experiment.receive([alkit.Answer(id, mask, "ann"), alkit.Answer(id, 1 - mask, "bob")])
+        >>> experiment.open_ids
+        ()
+        >>> experiment.decide_disputes(alkit.values.Disputes("third")) == experiment.open_ids == (id,)
+        True
+        """
+        with self._parts.store.exclusive():
+            change_disputes(self._parts.store, disputes)
+            return ask_about_disputes(self._parts.store)

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from alkit.checks import check_integer
-from alkit.errors import ConfigurationError, QueryError, one_line
+from alkit.errors import ConfigurationError, QueryError
 from alkit.experiment.out_of_fold import label_qualities, never_reviewed_by_model
 from alkit.experiment.parts import Parts, next_round
 from alkit.labels.framing import enlarge
 from alkit.pools.frames import frames_of
 from alkit.pools.sizes import mask_sizes
-from alkit.record.answer_fields import LONGEST_NAME
 from alkit.record.reviewed import REVIEWS, facts_of_reviews
 from alkit.record.reviews import Why, answers_to_reviews, asked_again, place_of
 from alkit.record.snapshot import Snapshot
 from alkit.record.states import Recorded
 from alkit.report.annotators import recorded_agreement
 from alkit.values.label_spec import Label, Size
+from alkit.values.people import check_name
 from alkit.values.progress import Progress
 from alkit.values.queries import Query
 
@@ -42,8 +42,8 @@ def review(parts: Parts, n: int, folds: int, random: int | None, by: str, *, sho
     random = n // SHARE if random is None else check_integer("random", random, least=0)
     if random > n:
         raise ConfigurationError("random must be <= n", got=f"random={random}, n={n}")
-    if one_line(by, LONGEST_NAME) != by:
-        raise ConfigurationError("by must be a name in one line", got=one_line(ascii(by), LONGEST_NAME))
+    if by:
+        check_name(by)
     with parts.store.exclusive():
         parts.settings.agreed.check()
         snapshot = parts.store.snapshot()
@@ -86,7 +86,9 @@ def _choose(parts: Parts, able: Sequence[str], n: int, folds: int, random: int) 
     rng = stream.numpy()
     drawn = [able[row] for row in rng.permutation(len(able))]
     chosen = {id: Chosen(id, "random") for id in drawn[:random]}
-    agreement = {image.id: image.agreement for image in _agreement(parts) if image.id in set(able)}
+    found = recorded_agreement(parts.store)
+    disputes = set(found.disputed) & set(able)
+    agreement = {image.id: image.agreement for image in found.images if image.id in disputes}
     disputed = [id for id in agreement if id not in chosen]
     by_model: list[str] = []
     quality: Mapping[str, float] = {}
@@ -102,13 +104,8 @@ def _choose(parts: Parts, able: Sequence[str], n: int, folds: int, random: int) 
         chosen[id] = Chosen(id, "disputed", agreement[id])
     for id in [id for id in drawn if id not in chosen][: n - len(chosen)]:
         chosen[id] = Chosen(id, "random")
-    found = list(chosen.values())
-    return [found[row] for row in rng.permutation(len(found))]
-
-
-def _agreement(parts: Parts) -> list[Any]:
-    found = recorded_agreement(parts.store)
-    return [image for image in found.images if image.agreement < found.below]
+    everything = list(chosen.values())
+    return [everything[row] for row in rng.permutation(len(everything))]
 
 
 def _record(parts: Parts, snapshot: Snapshot, chosen: Sequence[Chosen], by: str, *, show_first: bool) -> None:

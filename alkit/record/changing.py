@@ -41,6 +41,12 @@ GROUPS = "groups"
 RULES = "rules"
 """Name of the fact that holds the rules of selections; without it, there are none."""
 
+DISPUTES = "disputes"
+"""Name of the fact that says what becomes of disputed images; without it, the rule that joins labels decides."""
+
+KEPT = (DISPUTES, GROUPS, RULES)
+"""Names of the facts that a record without answers keeps when its settings are replaced."""
+
 CHANGES = "changes"
 """Name of the fact that lists the changes of the settings, with their dates."""
 

@@ -223,6 +223,17 @@ def _are_reviews(value: Any) -> bool:
     )
 
 
+def _are_disputes(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and value.keys() == {"decided", "below", "senior"}
+        and value["decided"] in ("join", "ignore", "leave-out", "third", "senior")
+        and (_is_number(value["below"]) and value["below"] <= 1)
+        and isinstance(value["senior"], str)
+        and bool(value["senior"]) == (value["decided"] == "senior")
+    )
+
+
 _FORMS: dict[str, Callable[[Any], bool]] = {
     "audit": _is_audit,
     "changes": _are_changes,
@@ -241,6 +252,8 @@ _FORMS: dict[str, Callable[[Any], bool]] = {
     "directions": _are_directions,
     "label_qualities": _are_qualities,
     "reviews": _are_reviews,
+    "disputes": _are_disputes,
+    "asked_more": _are_texts,
     "images": lambda value: value is None or _is_texts(value),
     "moved": lambda value: isinstance(value, dict),
     "instructions": lambda value: isinstance(value, str),

@@ -7,10 +7,10 @@ waits for them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from alkit.record.states import Asked, Recorded
+from alkit.record.states import Answered, Asked, Recorded
 from alkit.values.queries import Query
 
 Why = Literal["model", "disputed", "random"]
@@ -75,3 +75,23 @@ def answered_review(
         if by_others and asks and (not answer_key or answer_key in query.keys):
             return entry
     return None
+
+
+def decided_by_review(asked: Iterable[Asked], known: Mapping[str, Answered]) -> dict[str, Recorded]:
+    """Return by image the label that a review gave, if it is the last label of its image: it counts alone.
+
+    Parameters
+    ----------
+    known:
+        By id the answers that count.
+    """
+    places: dict[str, set[str]] = {}
+    for entry in asked_again(asked):
+        places.setdefault(entry.query.id, set()).add(place_of(entry.query))
+    found: dict[str, Recorded] = {}
+    for id, own in places.items():
+        labels = known[id].labels if id in known else ()
+        last = max(labels, key=lambda answer: answer.number, default=None)
+        if last is not None and last.query in own:
+            found[id] = last
+    return found

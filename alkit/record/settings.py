@@ -21,10 +21,10 @@ from alkit.record.agreed import Agreed
 from alkit.record.audit import kept_apart
 from alkit.record.changing import (
     GROUPS,
+    KEPT,
     MOVED,
     PLACE,
     REHEARSED,
-    RULES,
     SIDES,
     apply_change,
     change_early,
@@ -152,7 +152,7 @@ class Settings:
     def _new(self, facts: Mapping[str, Any], pool: Pool) -> dict[str, Any]:
         """Return the facts of a new record, with the groups and rules that were recorded before."""
         sides: dict[str, list[str]] = {"held_out": [], "trained": []}
-        kept = {name: fact for name in (GROUPS, RULES, REMOVED) if (fact := self._store.fact(name)) is not None}
+        kept = {name: fact for name in (*KEPT, REMOVED) if (fact := self._store.fact(name)) is not None}
         return {**kept, **facts, "images": _images(pool), "campaign": secrets.token_hex(8), SIDES: sides}
 
     def _is_fresh(self) -> bool:

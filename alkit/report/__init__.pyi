@@ -18,6 +18,7 @@ from .progress import progress_bar as progress_bar
 from .records import Skipped as Skipped
 from .results import Rows as Rows
 from .results import table as table
+from .reviews import Review as Review
 from .tracking import Tracker as Tracker
 from .tracking import mlflow as mlflow
 from .tracking import tensorboard as tensorboard

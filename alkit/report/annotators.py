@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from alkit.evaluation.agreement import DISPUTED, Agreement, agreement_of_annotators
+from alkit.evaluation.agreement import Agreement, agreement_of_annotators
 from alkit.evaluation.doubts import Doubt, reasons_for_doubt
+from alkit.record.disputes import recorded_disputes
 from alkit.record.label_files import LabelFiles, at_one_size, fit_of
+from alkit.record.reviews import decided_by_review
 from alkit.record.settings import Settings
 from alkit.record.states import Recorded
 from alkit.record.store import Store
 from alkit.values.label_spec import Label
 
 
-def recorded_agreement(store: Store, below: float = DISPUTED) -> Agreement:
+def recorded_agreement(store: Store, below: float | None = None) -> Agreement:
     """Return how well the annotators of a record agree.
 
     Only labels that count and were asked for are compared. Masks of different sizes are compared at the smaller one.
     One image is read at a time.
+
+    Parameters
+    ----------
+    below:
+        Images with a lower agreement are disputed. Default: what the record says, else 0.7.
 
     Raises
     ------
@@ -31,7 +39,11 @@ def recorded_agreement(store: Store, below: float = DISPUTED) -> Agreement:
         for id, own in labels.read({id: [answer.label for answer in own] for id, own in several.items()}):
             yield id, dict(zip((answer.annotator for answer in several[id]), own, strict=True))
 
-    return agreement_of_annotators(read(), labels.settings.spec, below=below)
+    disputes = recorded_disputes(store)
+    found = agreement_of_annotators(read(), labels.settings.spec, below=disputes.below if below is None else below)
+    by_senior = {id for id, own in several.items() if disputes.senior in {answer.annotator for answer in own} - {""}}
+    by_review = decided_by_review(labels.snapshot.asked, labels.snapshot.known)
+    return replace(found, settled=frozenset(by_senior | by_review.keys()))
 
 
 def recorded_doubts(store: Store, ids: Collection[str] | None = None) -> tuple[Doubt, ...]:

@@ -19,6 +19,7 @@ from alkit.report.annotators import recorded_agreement, recorded_doubts
 from alkit.report.costs import recorded_cost
 from alkit.report.imported import since_import, unasked_sources, unasked_untrained
 from alkit.report.outlook import Outlook, make_outlook
+from alkit.report.reviews import recorded_reviews
 from alkit.report.summary import CampaignSummary, summary
 from alkit.stopping import Advice, stopping_advice
 
@@ -103,6 +104,8 @@ def _with_labels(told: CampaignSummary, record: Store) -> CampaignSummary:
         several = any(len(known.labels) > 1 for known in record.snapshot().known.values())
         agreement = recorded_agreement(record) if several else None
         doubts = recorded_doubts(record)
+        reviews = recorded_reviews(record)
     except AlkitError as reason:
         return replace(told, not_compared=str(reason))
-    return replace(told, agreement=agreement if agreement is not None and agreement.images else None, doubts=doubts)
+    compared = agreement if agreement is not None and agreement.images else None
+    return replace(told, agreement=compared, doubts=doubts, reviews=reviews)

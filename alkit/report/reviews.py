@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from alkit.arguments.checked import checked
 from alkit.evaluation.agreement import compare_two
+from alkit.protocols import Oracle, TakesOutcomes
 from alkit.record.label_files import LabelFiles, at_one_size, fit_of
 from alkit.record.reviewed import facts_of_reviews
 from alkit.record.reviews import Why, answers_to_reviews, asked_again, place_of
@@ -21,6 +23,7 @@ Outcome = Literal["kept", "corrected", "rejected"]
 """What a review found: the label is right, is replaced by another one, or the image cannot be labelled."""
 
 
+@checked
 @dataclass(frozen=True, slots=True)
 class Review:
     """A label that was asked again.
@@ -111,6 +114,33 @@ def _compare(one: Recorded, other: Recorded, store: Store) -> float | None:
     working, fit = settings.shape[1:], fit_of(settings.declared.get("pool"))
     both = at_one_size(pair, settings.spec, working, fit) if settings.spec.per == "pixel" else pair
     return compare_two(both[0], both[1], settings.spec)
+
+
+def tell_annotators(store: Store, oracle: Oracle) -> None:
+    """Have an oracle tell those whose labels a review did not keep what became of them; others are not told.
+
+    A label of an image that cannot be labelled is sent back, which its annotator is told in any case.
+    """
+    if not isinstance(oracle, TakesOutcomes) or not (reviews := recorded_reviews(store)):
+        return
+    queries = {query.id: query for query in store.queries()}
+    for review in reviews:
+        for annotator, value in review.agreement.items():
+            if review.outcome == "corrected" and value < KEPT and annotator != review.by and review.id in queries:
+                oracle.reviewed(queries[review.id], annotator, _about(review, value))
+
+
+def _about(review: Review, agreement: float) -> str:
+    reasons = {
+        "model": "a model that was not trained on it disagreed with it",
+        "disputed": "the annotators of this image disagreed",
+        "random": "it was drawn at random, to check labels",
+    }
+    by = review.by or "Somebody"
+    return (
+        f"Your label was looked at again, because {reasons[review.why]}. {by} has labelled the image once more, and "
+        f"both labels agree by {agreement:.2f} of 1. You need not do anything.\n"
+    )
 
 
 def in_words(reviews: Sequence[Review]) -> list[str]:

@@ -18,6 +18,7 @@ from alkit.record.states import Recorded, Standing
 from alkit.record.unread import Unread
 from alkit.report.open_queries import OPEN, OpenQuery, Problem, Skipped, Unexpected, open_query, problem_of
 from alkit.report.outlook import Outlook
+from alkit.report.reviews import Review
 from alkit.stopping import Advice
 from alkit.values.queries import State
 from alkit.values.rounds import RoundResult, measured_on
@@ -112,6 +113,8 @@ class CampaignSummary:
         How well annotators agree; None if no image has labels of several.
     doubts:
         Labels that may be mistakes, and that no model was trained on yet.
+    reviews:
+        Labels that were asked again, and what was found.
     not_compared:
         Why there is neither, if a label cannot be read; None if all can.
     skips:
@@ -146,6 +149,7 @@ class CampaignSummary:
     unasked_untrained: int = 0
     agreement: Agreement | None = None
     doubts: tuple[Doubt, ...] = ()
+    reviews: tuple[Review, ...] = ()
     not_compared: str | None = None
     skips: tuple[Skipped, ...] = ()
     in_review: tuple[str, ...] = ()

@@ -6,6 +6,7 @@ from .answers import Skip as Skip
 from .answers import Withdrawal as Withdrawal
 from .audit import AuditFigures as AuditFigures
 from .clusters import Clusters as Clusters
+from .disputes import Disputes as Disputes
 from .frames import Box as Box
 from .frames import Fit as Fit
 from .frames import Frame as Frame

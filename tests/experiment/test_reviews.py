@@ -177,3 +177,19 @@ def test_a_label_that_nobody_asked_for_can_be_reviewed():
     assert experiment.fit().n_unasked == 12
     experiment.receive([Answer(id, _wrong(id), "ben")])
     assert experiment.reviews()[0].outcome == "corrected"
+
+
+def test_the_label_of_a_review_counts_alone_and_ends_a_dispute():
+    experiment = _experiment(annotators=2, join="majority")
+    experiment.receive([Answer(id, MASKS[int(id)], "ben") for id in experiment.open_ids[1:]])
+    id = experiment.open_ids[0]
+    experiment.receive([Answer(id, _wrong(id), "ben")])
+    assert experiment.agreement().disputed == (id,)
+    assert experiment.fit().n_labels == 11  # nothing of it is decided
+    assert experiment.review(1, random=0, folds=3) == (id,)
+    experiment.receive([Answer(id, MASKS[int(id)], "cid")])
+    assert experiment.agreement().disputed == ()
+    result = experiment.fit()
+    assert (result.round, result.n_labels) == (1, 12)
+    (review,) = experiment.reviews()
+    assert (review.outcome, review.agreement["ann"]) == ("corrected", 1.0)

@@ -215,6 +215,8 @@ AGREEMENT = {
 }
 PAIR = {"a": lambda t: t.runs, "b": lambda t: t.runs, "value": lambda t: 0.2, "labels": lambda t: 10}
 
+REVIEWED = {"query": lambda t: t.query, "annotator": lambda t: "ann", "text": lambda t: "Your label was looked at."}
+
 EXAMPLES = {
     "alkit.ArrayPool": {
         "images": lambda t: np.zeros((2, 8, 8), np.uint8),
@@ -277,6 +279,15 @@ EXAMPLES = {
         "wait_for_answers": lambda t: False,
     },
     "alkit.Experiment.agreement": {"below": lambda t: 0.5},
+    "alkit.Experiment.label_quality": {"folds": lambda t: 2},
+    "alkit.Experiment.review": {
+        "n": lambda t: 1,
+        "random": lambda t: 1,
+        "by": lambda t: "ann",
+        "show_first": lambda t: False,
+        "folds": lambda t: 2,
+    },
+    "alkit.Experiment.decide_disputes": {"disputes": lambda t: alkit.values.Disputes("ignore")},
     "alkit.Experiment.label": {"answer": lambda t: t.answer},
     "alkit.Experiment.receive": {
         "answers": lambda t: [],
@@ -308,6 +319,7 @@ EXAMPLES = {
         "settle": lambda t: 0.0,
     },
     "alkit.FolderOracle.refused": ORACLE,
+    "alkit.FolderOracle.reviewed": REVIEWED,
     "alkit.ImagePool": {
         "path": lambda t: t.folder / "images",
         "exclude": lambda t: "*_mask.*",
@@ -381,6 +393,7 @@ EXAMPLES = {
         "timeout": lambda t: 1.0,
     },
     "alkit.LabelStudioOracle.refused": ORACLE,
+    "alkit.LabelStudioOracle.reviewed": REVIEWED,
     "alkit.MaskOracle": {
         "masks": lambda t: t.masks,
         "ignore": lambda t: None,
@@ -500,6 +513,7 @@ EXAMPLES = {
         "below": lambda t: 0.7,
         "images": lambda t: (alkit.evaluation.ImageAgreement("a", ("ann", "bob"), 0.5, {"lesion": 0.5}),),
         "pairs": lambda t: (alkit.evaluation.PairAgreement(("ann", "bob"), 1, 0.5, {"lesion": 0.5}),),
+        "settled": lambda t: frozenset({"a"}),
     },
     "alkit.evaluation.ImageAgreement": AGREEMENT,
     "alkit.evaluation.PairAgreement": {**AGREEMENT, "images": lambda t: 1},
@@ -750,6 +764,19 @@ EXAMPLES = {
         "reached": lambda t: 0,
         "began": lambda t: 0,
     },
+    "alkit.report.Review": {
+        "id": lambda t: "a",
+        "key": lambda t: "r01-0000-a",
+        "why": lambda t: "random",
+        "figure": lambda t: None,
+        "shown": lambda t: False,
+        "asked_at": lambda t: "2026-01-02T03:04:05+00:00",
+        "first": lambda t: ("ann",),
+        "by": lambda t: "bob",
+        "outcome": lambda t: "kept",
+        "agreement": lambda t: {"ann": 0.95},
+        "reason": lambda t: "",
+    },
     "alkit.report.Skipped": {"record": lambda t: "a.db", "reason": lambda t: "it is empty"},
     "alkit.report.compare": {
         "records": lambda t: [measured(t)],
@@ -988,7 +1015,8 @@ EXAMPLES = {
         "detail": lambda t: {},
         "result": lambda t: None,
     },
-    "alkit.values.Receipt": dict.fromkeys(("taken", "unchanged", "outdated", "refused"), lambda t: ()),
+    "alkit.values.Receipt": dict.fromkeys(("taken", "unchanged", "outdated", "refused", "warnings"), lambda t: ()),
+    "alkit.values.Disputes": {"decided": lambda t: "ignore", "below": lambda t: 0.5, "senior": lambda t: ""},
     "alkit.values.quiet": {"progress": lambda t: alkit.values.Progress("fit", 1, 2)},
 }
 """Examples by address and parameter, before those of :data:`COMMON`."""
@@ -1004,6 +1032,8 @@ STORE = {
         "keep": lambda t: (),
     },
     "used_in": {"round": lambda t: 0},
+    "withdraw": {"reviews": lambda t: False},
+    "set_prelabels_at": {"files": lambda t: {}},
     "set_figures": {"round": lambda t: 0, "figures": lambda t: {"stability": {"changed": 0.5}}},
     "revise_queries": {"changed": lambda t: [], "facts_now": lambda t: {}},
     "change_queries": {"sizes": lambda t: {}, "wanted": lambda t: 1},

@@ -37,6 +37,9 @@ TABLE = "answers.csv"
 
 CONFIRMED, NOTE = ".confirmed", ".refused.txt"
 
+REVIEWED = ".reviewed.txt"
+"""Ending of a note that says what a review found about a label. Nobody reads it but the annotator."""
+
 QUERY = "query.json"
 INSTRUCTIONS = "instructions.txt"
 """Name of the file in which the lead of a campaign tells the annotators what matters."""
@@ -84,6 +87,7 @@ def contents(folder: Path, strays: dict[Path, str], whole: Path | None = None) -
         strays[folder] = f"this folder cannot be read ({reason.strerror})"
         return []
     shown = [path for path in found if not path.name.startswith((".", "~")) and not TEMPORARY.search(path.name)]
+    shown = [path for path in shown if not path.name.endswith(REVIEWED)]
     outside = {path for path in shown if path.is_symlink() and leads_out(path, whole)}
     strays.update((path, f"it is a symbolic link that leads out of {whole}") for path in outside)
     return [path for path in shown if path not in outside]

@@ -20,6 +20,7 @@
               r02-0006-ward_3_0022.withdrawn  an earlier answer is taken back
               r02-0007-ward_3_0025.refused.txt  written by alkit: why an answer was not accepted
               ward_3_0025.jpg.refused.txt       written by alkit: why a file was not read
+              r02-0008-ward_3_0028.reviewed.txt written by alkit: what a review found about this label
               instances.json                    many masks in a COCO file (or .xml: CVAT for images)
               r02-v000-case7.nii.gz             the labels of a volume, under the name that they were sent with
               instances.json.confirmed          beside it: all its masks are right although they equal their pre-labels
@@ -41,10 +42,12 @@ from typing import Any
 import numpy.typing as npt
 
 from alkit._files import check_reachable, make_folder, without_tilde, write_atomically
+from alkit._reading.inside import leads_out
 from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_number
-from alkit.errors import ConfigurationError, StoreError, UnknownNameError, nearest
+from alkit.errors import ConfigurationError, StoreError, UnknownNameError, nearest, one_line
 from alkit.oracles.folder.inbox import scan
+from alkit.oracles.folder.layout import REVIEWED
 from alkit.oracles.folder.notes import refusal, refusals
 from alkit.oracles.folder.outbox import Outbox
 from alkit.oracles.folder.reading import EMPTY, Reader
@@ -266,6 +269,21 @@ class FolderOracle:
             write_atomically(source.note, text)
         except StoreError as error:
             log.warning("cannot write why the answer for %s was refused: %s", answer.id, error)
+
+    @checked
+    def reviewed(self, query: Query, annotator: str, text: str) -> None:
+        """Write a note beside a label: what a review found about it. An annotator without a folder gets none."""
+        folder = self._out.inbox / annotator
+        if not annotator or one_line(annotator) != annotator or folder.parent != self._out.inbox or not folder.is_dir():
+            return
+        note = folder / f"{query.key}{REVIEWED}"
+        if leads_out(note, self._out.inbox):
+            return
+        try:
+            if not note.exists() or note.read_bytes() != text.encode():
+                write_atomically(note, text.encode())
+        except (OSError, StoreError) as error:
+            log.warning("cannot write what a review found about %s: %s", query.id, error)
 
     def unread(self) -> dict[Path, str]:
         """Return the files that :meth:`poll` skips although somebody may have meant them as answers, with reasons."""

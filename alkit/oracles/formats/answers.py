@@ -143,7 +143,9 @@ def _entries(
             entries.append((by_key[id], "", [*images, *doubtful.get(id, [])]))
         else:  # an image that was asked twice: the answer to the later query counts
             entries.append((by_key[keyed[-1]], keyed[-1], [*by_name[keyed[-1]], *doubtful.get(id, [])]))
-    named = [(query, key, images, (said[query.id],) if query.id in said else ()) for query, key, images in entries]
+    named: list[Found] = [
+        (query, key, images, (said[query.id],) if query.id in said else ()) for query, key, images in entries
+    ]
     return named, remarks
 
 

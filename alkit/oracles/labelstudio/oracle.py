@@ -17,7 +17,7 @@ from alkit.oracles.labelstudio.client import Client
 from alkit.oracles.labelstudio.interface import Tags
 from alkit.oracles.labelstudio.project import Project, Task
 from alkit.oracles.labelstudio.regions import KINDS, Kind, choices_of, regions_of
-from alkit.oracles.notes import WITHDRAWN
+from alkit.oracles.notes import REVIEWED, WITHDRAWN
 from alkit.pictures.files import browser_file
 from alkit.protocols import Pool
 from alkit.values.answers import Answer
@@ -187,7 +187,7 @@ class LabelStudioOracle:
             answers = [answer_of(annotation, task.data, self.spec) for annotation in task.annotations]
             current = tuple(map(_start_of_line, answers))
             self._project.write_note(
-                task, [line for line in task.notes if line == WITHDRAWN or line.startswith(current)]
+                task, [line for line in task.notes if line == WITHDRAWN or line.startswith((REVIEWED, *current))]
             )
             for answer in answers:
                 self._tasks[answer.id, answer.annotator, answer.revision] = replace(task, annotations=())
@@ -207,6 +207,15 @@ class LabelStudioOracle:
         others = [line for line in task.notes if not line.startswith(start)]
         line = f"{start}{' '.join(reason.split())}"
         self._project.write_note(task, task.notes if line in task.notes else [*others, line])
+
+    @checked
+    def reviewed(self, query: Query, annotator: str, text: str) -> None:
+        """Write above the image of a query what a review found about somebody's label."""
+        tasks = (task for task in self._tasks.values() if task.data["alkit_query"] in query.keys)
+        if (task := next(tasks, None)) is None:
+            return  # it belongs to another oracle
+        line = f"{REVIEWED}the label of {annotator or 'somebody'}. {' '.join(text.split())}"
+        self._project.write_note(task, task.notes if line in task.notes else [*task.notes, line])
 
     @checked
     def cancelled(self, queries: Sequence[Query]) -> None:

@@ -1,0 +1,70 @@
+"""Labels are asked again from the command line, and whoever gave them is told what was found."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commandline import alkit
+from PIL import Image
+
+from alkit import synthetic
+
+SMALL = "--size 16 --widths 2,4 --epochs 1,1 --pretext-epochs 1 --grayscale --hold-out 0 --stop-set 0".split()
+LONG_AGO = 1_700_000_000
+
+
+def _printed(capfd, *arguments, code=0):
+    capfd.readouterr()
+    assert alkit(*arguments) == code
+    return capfd.readouterr().out
+
+
+def _asked(known=()):
+    return [
+        json.loads(path.read_text()) for path in sorted(Path().glob("x/r*/query.json")) if path.parent.name not in known
+    ]
+
+
+def _paint(query, by, mask, at=LONG_AGO):
+    path = Path("x") / by / f"{query['query']}.png"
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(mask).save(path)
+    os.utime(path, (at, at))
+
+
+@pytest.mark.slow
+def test_a_label_that_was_corrected_in_a_review_is_told_to_its_annotator(tmp_path, monkeypatch, capfd):
+    images, masks = synthetic.lesions(8, size=16)
+    (tmp_path / "images").mkdir()
+    for number, image in enumerate(images):
+        Image.fromarray(image[0]).save(tmp_path / f"images/{number}.png")
+    monkeypatch.chdir(tmp_path)
+    assert alkit("start", "c.db", "--images", "images", "--classes", "skin,lesion", "--strategy", "random", *SMALL) == 0
+    _printed(capfd, "ask", "c.db", "-n", 8, "--out", "x")
+    first = _asked()
+    for query in first:
+        _paint(query, "ann", 1 - masks[int(query["image"])] if query["image"] == "3" else masks[int(query["image"])])
+    _printed(capfd, "tell", "c.db")
+    assert "No label was asked again yet." in _printed(capfd, "review", "c.db")
+    said = _printed(capfd, "review", "c.db", "-n", 8, "--random", 0, "--folds", 2, "--by", "ada")
+    assert "Asked again: 8 labels, 8 by a model." in said
+    reviews = json.loads(_printed(capfd, "review", "c.db", "--json"))["reviews"]
+    assert {entry["why"] for entry in reviews} == {"model"}
+    seen = {query["query"] for query in first}
+    again = [json.loads(path.read_text()) for path in sorted(Path().glob("x/**/query.json"))]
+    again = [query for query in again if query["query"] not in seen]
+    assert {query["image"] for query in again} == set(map(str, range(8)))
+    for query in again:
+        _paint(query, "ada", masks[int(query["image"])])
+    _printed(capfd, "tell", "c.db")
+    listed = _printed(capfd, "review", "c.db")
+    assert "8 labels were asked again: 7 were kept, 1 was corrected and 0 were rejected." in listed
+    assert "asked again: 7 were kept, 1 was corrected" in _printed(capfd, "status", "c.db")
+    notes = sorted(Path("x/ann").glob("*.reviewed.txt"))
+    (wrong,) = [query["query"] for query in first if query["image"] == "3"]
+    assert [note.name for note in notes] == [f"{wrong}.reviewed.txt"]
+    assert "ada has labelled the image once more" in notes[0].read_text()
+    _printed(capfd, "tell", "c.db")  # notes are no answers
+    assert np.array_equal(np.asarray(Image.open(Path("x/ann") / f"{wrong}.png")), 1 - masks[3])
