@@ -41,9 +41,10 @@ def _lead(campaign: Campaign) -> Iterator[str]:
         yield f"{_model(campaign)} was not measured: the campaign has neither an audit set, a test set nor a hold-out."
     elif campaign.labels:
         yield "No model is trained yet."
-    if told.history and told.advice:
-        question = f"Are {counted(told.next_batch, 'more label')} worth it?" if told.next_batch > 1 else "Is one more?"
-        yield f"{question} {campaign.words(told.verdict)}"
+    if told.outlook is not None:
+        yield campaign.words(told.outlook.recommendation.text)
+    elif told.history and told.advice:
+        yield campaign.words(told.verdict)
 
 
 def _model(campaign: Campaign) -> str:

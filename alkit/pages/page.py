@@ -7,6 +7,7 @@ from pathlib import Path
 
 import alkit
 from alkit.pages.agreement import agreement
+from alkit.pages.ahead import ahead
 from alkit.pages.campaign import Campaign
 from alkit.pages.curve import curve
 from alkit.pages.headline import headline
@@ -21,6 +22,7 @@ from alkit.report.page import render
 SECTIONS: dict[str, Callable[[Campaign], list[AnyBlock]]] = {
     "Progress": progress,
     "How good the model is": curve,
+    "Cost and forecast": ahead,
     "Agreement of annotators": agreement,
     "Reviews of labels": reviews,
     "Map of the pool": pool_map,

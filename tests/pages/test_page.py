@@ -1,6 +1,7 @@
 """The page of a campaign: what it shows, that it loads nothing, and that it writes nothing into the record."""
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from html.parser import HTMLParser
@@ -114,6 +115,9 @@ def test_each_section_tells_what_was_recorded(page):
     assert re.search(r"drawn at random.*senior", sections["Reviews of labels"], re.S)
     assert "Each dot is an image" in sections["Map of the pool"]
     assert "The worst cases cannot be shown" not in sections["Worst cases"]
+    assert "A label takes 30 s on average" in sections["Cost and forecast"]
+    assert "No forecast: a forecast needs 3 rounds" in sections["Cost and forecast"]
+    assert "What the stopping rules say." in sections["Cost and forecast"]
     queries = sections["Queries, skips and refusals"]
     assert f"blurred {HOSTILE}" in queries
     assert "has another size than its image" in queries
@@ -207,7 +211,6 @@ def test_a_map_places_all_images_of_the_pool(folder):
 
 
 def test_days_are_those_of_the_readers_time_zone(folder):
-    from dataclasses import replace
     from datetime import timezone
 
     store = Store(folder / "campaign.db", read_only=True)
@@ -217,3 +220,21 @@ def test_days_are_those_of_the_readers_time_zone(folder):
     sections = [Reader(campaign_html(one).decode()).sections["Progress"] for one in (later, earlier)]
     store.close()
     assert sections[0] != sections[1]
+
+
+def test_a_forecast_is_for_hours_if_the_time_of_a_label_is_known(folder):
+    from alkit.pages.ahead import ahead
+    from alkit.report import campaign_summary
+    from alkit.report.outlook import make_outlook
+    from alkit.values import RoundResult
+
+    store = Store(folder / "campaign.db", read_only=True)
+    campaign = gather(store, "campaign.db")
+    rounds = [RoundResult(n, (), 20 * (n + 1), {"dice": value}) for n, value in enumerate((0.6, 0.7, 0.75, 0.78))]
+    outlook = make_outlook(rounds, {}, 10, None, left=900)
+    summary = replace(campaign_summary(store), history=tuple(rounds), outlook=outlook, metric="dice", left=900)
+    blocks = ahead(replace(campaign, summary=summary))
+    store.close()
+    (table,) = (block for column in blocks if column.kind == "columns" for block in column.blocks[:1])
+    assert table.header == ["more images", "hours of work", "Dice", "80 % interval"]
+    assert [row[1] for row in table.rows] == ["1 h", "2 h", "4 h", "8 h"]
