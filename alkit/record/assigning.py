@@ -1,15 +1,16 @@
 """Assign queries to people, by their shares or by hand, and hand on those whose deadline has passed.
 
-A query is assigned to as many people as it wants answers. Each place goes to the person with the lowest
-``(queries so far + 1) / share`` among those who do not have the query; of equals, the first by name. Queries
-count from the moment when the shares were set, withdrawn ones do not. So the record alone decides, and the same record
-gives the same assignment.
+A query is assigned to as many people as it wants answers. People who have their share of all answers that are waited
+for come last, so that somebody who is slow or away does not take the work of the others. Among the rest it goes to the
+person with the lowest ``(queries so far + 1) / share``; of equals, the first by name. Queries count from the moment
+when the shares were set, withdrawn ones and reviews do not. So the record alone decides, and the same record gives the
+same assignment.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -18,6 +19,7 @@ from alkit.checks import check_integer, check_number
 from alkit.errors import ConfigurationError, QueryError, nearest
 from alkit.record.facts import HANDED_ON
 from alkit.record.people import Place, counted_since, recorded_people
+from alkit.record.snapshot import Snapshot
 from alkit.record.states import Asked
 from alkit.record.store import Store
 from alkit.values.people import People, check_name
@@ -46,6 +48,71 @@ def time_now(store: Store) -> datetime:
     return datetime.fromtimestamp(store.database.time_ns() // 10**9, UTC)
 
 
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """Numbers of queries by person: those that were given to them so far, and those that wait for their answer.
+
+    Parameters
+    ----------
+    places:
+        Number of answers that are waited for, those to new queries included.
+    """
+
+    given: Counter[str]
+    waiting: Counter[str]
+    places: int
+
+    def add(self, names: Iterable[str]) -> None:
+        """Count a query for these people."""
+        names = list(names)
+        self.given.update(names)
+        self.waiting.update(names)
+
+
+def _load(store: Store, new: int = 0) -> _Load:
+    """Return the load of each person, with the number of answers that new queries want."""
+    since, snapshot = counted_since(store), store.snapshot()
+    given = Counter(name for query in snapshot.queries if _place(query) >= since for name in query.assigned)
+    waiting = Counter(
+        name
+        for entry in snapshot.open
+        for name in entry.query.assigned
+        if name not in _answered(snapshot, entry.query.id)
+    )
+    return _Load(given, waiting, waiting.total() + new)
+
+
+def _answered(snapshot: Snapshot, id: str) -> set[str]:
+    """Return the people whose answers to an image count."""
+    known = snapshot.known.get(id)
+    return set() if known is None else {answer.annotator for answer in known.counted}
+
+
+def _choose(people: People, n: int, load: _Load, but: Collection[str] = ()) -> tuple[str, ...]:
+    """Return the `n` people who get a query; fewer if there are fewer.
+
+    Parameters
+    ----------
+    but:
+        People who are not chosen.
+
+    Examples
+    --------
+    >>> people = People({"ann": 2, "ben": 1})
+    >>> _choose(people, 1, _Load(Counter(ann=1), Counter(), 3))
+    ('ann',)
+    >>> _choose(people, 1, _Load(Counter(ann=2), Counter(ann=2), 3))  # her share of three is full
+    ('ben',)
+    """
+    whole = sum(people.shares.values())
+
+    def order(name: str) -> tuple[bool, float, str]:
+        share = people.shares[name]
+        return load.waiting[name] >= load.places * share / whole, (load.given[name] + 1) / share, name
+
+    return tuple(sorted((name for name in people.shares if name not in but), key=order)[:n])
+
+
 def assign(store: Store, queries: Sequence[Query]) -> list[Query]:
     """Return new queries with the number of answers, the people and the deadline that the record's people give them.
 
@@ -53,16 +120,16 @@ def assign(store: Store, queries: Sequence[Query]) -> list[Query]:
     """
     if not (people := recorded_people(store)):
         return list(queries)
-    counts, found = _counts(store), list[Query]()
-    due = _due(people, time_now(store))
-    for query in queries:
-        new = query
-        if query.purpose == "audit" and people.audit is not None:
-            new = replace(new, wanted=people.audit)
+    audit = people.audit
+    new = [query if query.purpose != "audit" or audit is None else replace(query, wanted=audit) for query in queries]
+    load, due = _load(store, sum(query.wanted for query in new)), _due(people, time_now(store))
+    found = list[Query]()
+    for query in new:
+        own = query
         if not query.assigned and query.due is None:
-            new = replace(new, assigned=_choose(people, new.wanted, counts), due=due)
-        counts.update(new.assigned)
-        found.append(new)
+            own = replace(query, assigned=_choose(people, query.wanted, load), due=due)
+        load.add(own.assigned)
+        found.append(own)
     return found
 
 
@@ -82,14 +149,13 @@ def hand_on(store: Store, now: datetime | None = None) -> tuple[HandedOn, ...]:
         return ()
     now = time_now(store) if now is None else now
     with store.exclusive():
-        snapshot, counts, found = store.snapshot(), _counts(store), list[HandedOn]()
+        snapshot, load, found = store.snapshot(), _load(store), list[HandedOn]()
         log = store.fact(HANDED_ON) or []
-        for entry in (*snapshot.open, *snapshot.open_reviews):
+        for entry in snapshot.open:
             if is_due(entry.query, now):
-                known = snapshot.known.get(entry.query.id)
-                answered = {answer.annotator for answer in known.counted} if known else set[str]()
+                answered = _answered(snapshot, entry.query.id)
                 had = {name for old in log if tuple(old["query"]) == _place(entry.query) for name in old["people"]}
-                found += _pass(entry.query, people, counts, answered, had, _due(people, now))
+                found += _pass(entry.query, people, load, answered, had, _due(people, now))
         if found:
             last = {_place(one.query): one.query for one in found}
             at = now.isoformat(timespec="seconds")
@@ -99,17 +165,18 @@ def hand_on(store: Store, now: datetime | None = None) -> tuple[HandedOn, ...]:
 
 
 def _pass(
-    query: Query, people: People, counts: Counter[str], answered: Collection[str], had: Collection[str], due: str | None
+    query: Query, people: People, load: _Load, answered: Collection[str], had: Collection[str], due: str | None
 ) -> Iterable[HandedOn]:
     """Yield the changes of a query that is due, each with the query after all of them up to it."""
     for late in [name for name in query.assigned if name not in answered]:
         taken = {*query.assigned, *answered}
-        new = _choose(people, 1, counts, {*taken, *had}) or _choose(people, 1, counts, taken)
+        new = _choose(people, 1, load, {*taken, *had}) or _choose(people, 1, load, taken)
         if new:
             names = tuple(new[0] if name == late else name for name in query.assigned)
             query = replace(query, assigned=names, due=due)
-            counts.update(new)
-            counts.subtract([late])
+            load.add(new)
+            load.given.subtract([late])
+            load.waiting.subtract([late])
             yield HandedOn(query, late, new[0])
 
 
@@ -160,27 +227,6 @@ def assign_by_hand(
     return tuple(changed)
 
 
-def _choose(people: People, n: int, counts: Mapping[str, int], but: Collection[str] = ()) -> tuple[str, ...]:
-    """Return the `n` people who would have the fewest images for their share with one more; of equals, by name.
-
-    Parameters
-    ----------
-    n:
-        Number of people; fewer are returned if there are fewer.
-    counts:
-        Number of images that each has so far, by name; 0 for a name that is missing.
-    but:
-        People who are not chosen.
-
-    Examples
-    --------
-    >>> _choose(People({"ann": 2, "ben": 1}), 1, {"ann": 1})
-    ('ann',)
-    """
-    left = (name for name in people.shares if name not in but)
-    return tuple(sorted(left, key=lambda name: ((counts.get(name, 0) + 1) / people.shares[name], name))[:n])
-
-
 def waiting_for(store: Store, name: str) -> list[str]:
     """Return the ids of the open images that are assigned to a person who has not answered them."""
     snapshot = store.snapshot()
@@ -196,13 +242,6 @@ def is_due(query: Query, now: datetime) -> bool:
 
 def _may_change(entry: Asked) -> bool:
     return not entry.withdrawn and entry.query.purpose != "review"
-
-
-def _counts(store: Store) -> Counter[str]:
-    """Return how many queries each person has, of those that count for the shares."""
-    since = counted_since(store)
-    asked = (entry.query for entry in store.snapshot().asked if not entry.withdrawn)
-    return Counter(name for query in asked if _place(query) >= since for name in query.assigned)
 
 
 def _due(people: People, now: datetime) -> str | None:

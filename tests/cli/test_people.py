@@ -24,7 +24,8 @@ def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")
     start = ["start", "c.db", "--images", "images", "--classes", "skin,lesion", "--size", "16", "--grayscale"]
-    assert alkit(*start, "--strategy", "random", "--people", "ann=2,ben=1", "--deadline", "2") == 0
+    small = ["--strategy", "random", "--recipe", "paper", "--widths", "4,8", "--epochs", "1,1"]
+    assert alkit(*start, *small, "--people", "ann=2,ben=1", "--deadline", "2") == 0
     return tmp_path, dict(zip(map(str, range(8)), masks, strict=True))
 
 

@@ -46,6 +46,17 @@ def test_queries_are_assigned_by_shares_whatever_the_size_of_the_batches():
     assert list(assigned(at_once).values())[:4] == [("ann",), ("ann",), ("ben",), ("cy",)]
 
 
+def test_somebody_who_is_away_does_not_take_the_work_of_the_others():
+    experiment = campaign(People({"ann": 2, "ben": 1}))
+    experiment.top_up(6)
+    for _ in range(5):  # ann never answers
+        own = [query.id for query in experiment.queries() if query.assigned == ("ben",)]
+        assert len(own) == 2
+        tell(experiment, *own, annotator="ben")
+        experiment.top_up(6)
+    assert counts(experiment) == {"ann": 4, "ben": 12}
+
+
 def test_an_image_that_several_shall_label_goes_to_different_people():
     experiment = campaign(annotators=2)
     experiment.top_up(8)
@@ -59,8 +70,11 @@ def test_new_people_begin_with_the_queries_after_the_change(tmp_path):
     before = experiment._parts.store.fact("changes")
     experiment = campaign(People({"ann": 1, "ben": 1}), tmp_path / "c.db")
     assert len(experiment._parts.store.fact("changes")) == 1 + len(before or ())
-    experiment.top_up(10)
-    assert counts(experiment) == {"ann": 8, "ben": 2}
+    experiment.top_up(8)
+    assert counts(experiment) == {"ann": 6, "ben": 2}  # ann has more than half of the eight already
+    tell(experiment, *experiment.open_ids)
+    experiment.top_up(4)
+    assert counts(experiment) == {"ann": 8, "ben": 4}  # the first six do not count any more
     assert campaign(None, tmp_path / "c.db").people == People({"ann": 1, "ben": 1})
     found = alkit.Experiment.open(tmp_path / "c.db", pool=experiment.pool, learner=Brightness(), people=THREE)
     assert found.people == THREE
