@@ -28,7 +28,7 @@ from alkit._reading.images import open_image, refuse_damage, upright
 from alkit.errors import LabelError
 from alkit.labels.masks import LOSSLESS, check_lossless, class_ids, mask_values
 from alkit.pictures.colours import colour, rgb
-from alkit.values.label_spec import LabelSpec, distinct
+from alkit.values.label_spec import LabelSpec, Size, distinct, size_text
 
 PAINTED = 128
 """Lowest alpha of a painted pixel."""
@@ -48,7 +48,9 @@ COLOURED = {"RGB": 3, "RGBA": 4, "LA": 2, "PA": 2, "F": 1}
 Values = npt.NDArray[Any]
 
 
-def answered_mask(content: bytes, name: str, spec: LabelSpec, id: str) -> tuple[Values, tuple[str, ...]]:
+def answered_mask(
+    content: bytes, name: str, spec: LabelSpec, id: str, sizes: Sequence[Size] = ()
+) -> tuple[Values, tuple[str, ...]]:
     """Return the mask in a file that a person saved, ``(h, w)``, and what was interpreted, in words.
 
     Parameters
@@ -61,6 +63,9 @@ def answered_mask(content: bytes, name: str, spec: LabelSpec, id: str) -> tuple[
         The classes.
     id:
         Id of the image, for messages.
+    sizes:
+        Sizes that the mask may have. A picture of another size is not decoded, because colours take much memory. Empty:
+        any.
 
     Raises
     ------
@@ -76,7 +81,7 @@ def answered_mask(content: bytes, name: str, spec: LabelSpec, id: str) -> tuple[
     >>> mask.tolist(), remarks
     ([[0, 1]], ('its equal channels were read as one',))
     """
-    pixels = _coloured(content, name)
+    pixels = _coloured(content, name, sizes)
     if pixels is None:
         values, remarks = mask_values(content, name), list[str]()
     elif pixels.ndim == 2:
@@ -87,7 +92,7 @@ def answered_mask(content: bytes, name: str, spec: LabelSpec, id: str) -> tuple[
     return class_ids(values, spec, id), (*remarks, *more)
 
 
-def _coloured(content: bytes, name: str) -> Values | None:
+def _coloured(content: bytes, name: str, sizes: Sequence[Size]) -> Values | None:
     """Return the pixels of a file in colour, with alpha, or of floating-point numbers; None if it is another one."""
     refusal = partial(_unreadable, name)
     try:
@@ -95,6 +100,13 @@ def _coloured(content: bytes, name: str) -> Values | None:
             if image.format not in LOSSLESS or image.mode not in COLOURED or getattr(image, "n_frames", 1) > 1:
                 return None
             check_lossless(image, name)
+            if sizes and (image.height, image.width) not in sizes and (image.width, image.height) not in sizes:
+                raise LabelError(
+                    f"{name} has another size than its image",
+                    got=size_text((image.height, image.width)),
+                    expected=size_text(*sizes),
+                    hint="save the mask at the size of its image",
+                )
             if ";16" in str(image.tile) and image.mode != "F":
                 raise LabelError(
                     f"{name} has 16 bits in each of its channels", hint="save it as one channel, or with 8 bits"

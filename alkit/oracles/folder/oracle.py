@@ -142,7 +142,7 @@ class FolderOracle:
     spec: LabelSpec = field(init=False, repr=False, compare=False)
     _out: Outbox = field(init=False, repr=False, compare=False)
     _known: dict[str, Query] = field(init=False, repr=False, compare=False, default_factory=dict)
-    _sources: dict[tuple[str, str, int | None], _Source] = field(
+    _sources: dict[tuple[str, str, int | None], dict[int, _Source]] = field(
         init=False, repr=False, compare=False, default_factory=dict
     )
 
@@ -229,13 +229,14 @@ class FolderOracle:
         """
         self._out.check_campaign()
         found, reader = scan(self._out.inbox, self._out.folder, self._known), self._reader
+        self._sources.clear()
         for note in found.idle_notes:
             _delete(note)
         for entry in found.entries:
             answer = reader.answer(entry, self._known[entry.key])
             if answer is not None:
                 _delete(entry.note)
-                self._sources[_identity(answer)] = _Source(entry.note, self._known[entry.key])
+                self._remember(answer, _Source(entry.note, self._known[entry.key]))
                 yield answer
             else:
                 found.strays.update((path, EMPTY) for path in entry.files if reader.obstacle(path) == EMPTY)
@@ -248,7 +249,7 @@ class FolderOracle:
             source = _Source(file.note, None)
             _delete(source.note)
             for answer in answers:
-                self._sources[_identity(answer)] = source
+                self._remember(answer, source)
                 yield answer
         kept = {entry.note for entry in found.entries}
         write_notes(found.strays, found.notes, (self._out.inbox, self._out.folder), kept)
@@ -256,9 +257,10 @@ class FolderOracle:
     @checked
     def refused(self, answer: Answer, reason: str) -> None:
         """Write a note beside an answer: why it was not accepted, and what to do."""
-        source = self._sources.get(_identity(answer))
-        if source is None:
+        known = self._sources.get(_identity(answer))
+        if known is None:
             return  # the answer came from another oracle
+        source = known.get(id(answer), next(reversed(known.values())))
         if source.query is None:
             source.reasons.append((answer.id, reason))
             text = refusals(source.reasons)
@@ -284,6 +286,10 @@ class FolderOracle:
                 write_atomically(note, text.encode())
         except (OSError, StoreError) as error:
             log.warning("cannot write what a review found about %s: %s", query.id, error)
+
+    def _remember(self, answer: Answer, source: _Source) -> None:
+        """Keep where an answer came from. Files that were unpacked have equal times, so two answers can be alike."""
+        self._sources.setdefault(_identity(answer), {})[id(answer)] = source
 
     def unread(self) -> dict[Path, str]:
         """Return the files that :meth:`poll` skips although somebody may have meant them as answers, with reasons."""

@@ -150,7 +150,7 @@ class Reader:
         # The query of an image that was removed has none.
         pixels = min(max((height * width for height, width in query.sizes), default=limit(PIXELS)), limit(PIXELS))
         content = read_inside(path, self.inbox, PER_PIXEL * pixels + BESIDES)
-        mask, more = answered_mask(content, path.name, self.spec, query.id)
+        mask, more = answered_mask(content, path.name, self.spec, query.id, query.sizes)
         remarks.extend(remark for remark in more if remark not in remarks)
         return mask
 

@@ -102,12 +102,12 @@ def close_names(queries: Sequence[Query]) -> CloseNames:
 
 
 def said(name: str, query: Query) -> str:
-    """Return the remark that a name was taken for a query.
+    """Return the remark that a name was taken for a query; empty if it is the key.
 
     >>> said("a_mask.png", Query("a", 0, 3, ((8, 8),)))
     "the name 'a_mask.png' was taken for r00-0003-a"
     """
-    return f"the name {name!r} was taken for {query.key}"
+    return "" if name in query.keys else f"the name {name!r} was taken for {query.key}"
 
 
 class Meant:

@@ -219,7 +219,7 @@ class NiftiFormat:
                 mask = flat_mask(part, spec, found[0].id)
             except LabelError as reason:
                 return Answer(found[0].id, Invalid(str(reason)), revision=revision, exported=True)
-        remarks = (FLAT, said(path.name, found[0]))
+        remarks = tuple(filter(None, (FLAT, said(name, found[0]))))
         return Answer(found[0].id, mask, revision=revision, exported=True, remarks=remarks)
 
 

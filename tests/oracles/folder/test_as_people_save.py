@@ -1,0 +1,410 @@
+"""Answers as people save them: taken if they can be meant in one way, and refused with a note otherwise."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import zipfile
+from unicodedata import normalize
+
+import nibabel
+import numpy as np
+import pytest
+import tifffile
+from exchange import LONG_AGO, oracle_in
+from PIL import Image
+
+from alkit.errors import LabelError
+from alkit.oracles.folder.masks import answered_mask
+from alkit.values import Invalid, LabelSpec, Query, Skip
+
+SPEC = LabelSpec(("skin", "lesion"))
+THREE = LabelSpec(("skin", "lesion", "hair"))
+MASK = np.zeros((16, 16), np.uint8)
+MASK[4:12, 4:12] = 1
+WHITE = MASK * 255
+QUERIES = [Query(id, 0, rank, ((16, 16),)) for rank, id in enumerate(["ward 3/0017", "Größe 7", "b", "c"])]
+
+
+def content(array, form="PNG", **more):
+    file = io.BytesIO()
+    Image.fromarray(np.asarray(array)).save(file, form, **more)
+    return file.getvalue()
+
+
+def tiff(array):
+    file = io.BytesIO()
+    tifffile.imwrite(file, array)
+    return file.getvalue()
+
+
+def layer(colour, alpha=None, outside=(9, 9, 9)):
+    """Return a layer that is painted in one colour, and transparent elsewhere."""
+    pixels = np.zeros((16, 16, 4), np.uint8)
+    pixels[..., :3], pixels[..., 3] = outside, WHITE if alpha is None else alpha
+    pixels[MASK > 0, :3] = colour
+    return pixels
+
+
+def soft(top=255, dtype=np.uint8):
+    """Return a white square with edges of several levels, as smooth brushes draw them."""
+    plane = WHITE.astype(float) / 255
+    for axis in (0, 1):
+        plane = (np.roll(plane, 1, axis) + 2 * plane + np.roll(plane, -1, axis)) / 4
+    return np.round(plane * top).astype(dtype)
+
+
+rgb = np.repeat(WHITE[..., None], 3, axis=-1)
+COLOURS = np.zeros((16, 16, 3), np.uint8)
+COLOURS[MASK > 0] = (0xF0, 0xE4, 0x42)  # that of class 1
+
+TAKEN = {
+    "equal channels": (content(rgb), ["its equal channels were read as one"]),
+    "equal channels of class ids": (content(rgb // 255), ["its equal channels were read as one"]),
+    "opaque alpha": (content(np.dstack([rgb, MASK * 0 + 255])), ["its equal channels were read as one"]),
+    "gray and alpha": (content(np.dstack([WHITE, MASK * 0 + 255])), []),
+    "colours of the classes": (content(COLOURS), ["its colours were read as those of the classes"]),
+    "a red layer": (
+        content(layer((255, 0, 0))),
+        ["its transparent pixels were read as 'skin'", "its painted pixels were read as 'lesion'"],
+    ),
+    "16 bits": (content(MASK.astype(np.uint16) * 65535), ["65535 was read as 'lesion'"]),
+    "soft edges": (content(soft()), ["its edges are soft: levels of at least 128 of 255 were read as 'lesion'"]),
+    "soft edges of 16 bits": (
+        content(soft(65535, np.uint16)),
+        ["its edges are soft: levels of at least 32768 of 65535 were read as 'lesion'"],
+    ),
+    "soft edges in colour": (
+        content(np.repeat(soft()[..., None], 3, axis=-1)),
+        [
+            "its equal channels were read as one",
+            "its edges are soft: levels of at least 128 of 255 were read as 'lesion'",
+        ],
+    ),
+    "BMP": (content(WHITE, "BMP"), []),
+    "BMP in colour": (content(rgb, "BMP"), ["its equal channels were read as one"]),
+    "floats of class ids": (tiff(MASK.astype(np.float32)), []),
+}
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_a_mask_that_can_be_meant_in_one_way_is_taken_and_said_how(name):
+    file, remarks = TAKEN[name]
+    mask, said = answered_mask(file, "a.png", SPEC, "a")
+    np.testing.assert_array_equal(mask, soft() >= 128 if "soft" in name else MASK)
+    assert list(said) == remarks
+
+
+def test_a_picture_of_another_size_is_not_decoded(monkeypatch):
+    monkeypatch.setattr("alkit.oracles.folder.masks.upright", lambda *_: pytest.fail("it was decoded"))
+    with pytest.raises(LabelError, match="another size than its image: got 16 x 16 pixels, expected 8 x 9 pixels"):
+        answered_mask(content(rgb), "a.png", SPEC, "a", sizes=[(9, 8)])
+
+
+def test_a_soft_layer_counts_as_painted_from_half_of_its_alpha_on():
+    mask, said = answered_mask(content(layer((0, 0, 255), soft(), outside=(0, 0, 255))), "a.png", SPEC, "a")
+    np.testing.assert_array_equal(mask, soft() >= 128)
+    assert said[0] == "its transparent pixels were read as 'skin' (alpha of at least 128 counts as painted)"
+
+
+photo = np.random.default_rng(0).integers(0, 256, (16, 16, 3)).astype(np.uint8)
+DOUBTFUL = {
+    "a photograph": (content(photo), SPEC, "is a picture, not a label map: got 3 channels"),
+    "a black layer": (content(layer((0, 0, 0))), SPEC, "both can mean 'skin'"),
+    "transparent and black": (
+        content(np.dstack([rgb, np.where(np.arange(16) < 2, 0, 255) + MASK * 0]).astype(np.uint8)),
+        SPEC,
+        "has transparent pixels and black ones",
+    ),
+    "transparent everywhere": (content(layer((255, 255, 255), MASK)), SPEC, "has no opaque pixel"),
+    "JPEG": (content(WHITE, "JPEG"), SPEC, "has a format that can change the values of a mask: got JPEG"),
+    "JPEG in colour": (content(rgb, "JPEG"), SPEC, "has a format that can change the values of a mask: got JPEG"),
+    "fractions": (tiff(MASK * np.float32(0.5)), SPEC, "holds fractions"),
+    "white with an ignore value": (content(rgb), LabelSpec(SPEC.classes, ignore=7), "can be read in two ways"),
+    "16 bits in colour": (tiff(np.repeat(MASK[..., None].astype(np.uint16), 3, axis=-1)), SPEC, "16 bits in each"),
+}
+
+
+@pytest.mark.parametrize("name", DOUBTFUL)
+def test_a_mask_that_can_be_meant_in_two_ways_is_refused(name):
+    file, spec, reason = DOUBTFUL[name]
+    with pytest.raises(LabelError, match=reason):
+        answered_mask(file, "a.png", spec, "a")
+
+
+@pytest.mark.parametrize(
+    ("values", "spec"),
+    [
+        (photo[..., 0], SPEC),  # a gray photograph
+        (soft(), THREE),
+        (soft(), LabelSpec(SPEC.classes, ignore=255)),
+        (np.where(soft() > 0, 128, 0) + (soft() == 255) * 127, SPEC),  # a band of one level
+        (np.minimum(soft(), 200), SPEC),  # without white
+        (MASK.astype(np.uint16) * 65535, LabelSpec(SPEC.classes, ignore=255)),
+    ],
+)
+def test_gray_levels_that_can_mean_something_else_stay_and_are_no_classes(values, spec):
+    array = values if values.dtype == np.uint16 else values.astype(np.uint8)
+    mask, said = answered_mask(content(array), "a.png", spec, "a")
+    np.testing.assert_array_equal(mask, array)
+    assert said == ()
+
+
+@pytest.fixture
+def place(tmp_path):
+    oracle_in(tmp_path, images=None, queries=QUERIES)
+    (tmp_path / "ann").mkdir()
+    return tmp_path
+
+
+def saved(place, name, content):
+    path = place / "ann" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(content, bytes | str):
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    else:
+        nibabel.save(content, path)
+    os.utime(path, (LONG_AGO, LONG_AGO))
+    return path
+
+
+def polled(place, classes=SPEC):
+    """Return the answers by key, and what was not read; refused answers get their notes."""
+    oracle = oracle_in(place, images=None, queries=QUERIES, classes=classes)
+    found = list(oracle.poll())
+    for one in found:
+        if isinstance(one.label, Invalid):
+            oracle.refused(one, one.label.reason)
+    return {one.id: one for one in found}, {path.name: why for path, why in oracle.unread().items()}
+
+
+NAMES = [
+    ("{key}_mask.png", 0, True),
+    ("{KEY}.PNG", 1, True),
+    ("{nfd}.png", 1, True),
+    ("round 1/{key}.png", 2, True),
+    ("{key}/mask.png", 2, True),
+    ("{id}.png", 0, False),
+    ("0017.png", 0, False),
+    ("0017_seg.png", 0, False),
+    ("ward%203%2F0017.png", 0, False),
+    ("1f2e3d4c-ward_3_0017.png", 0, False),
+    ("1f2e3d4c-Größe_7-mask.png", 1, False),
+    ("masks/B.png", 2, False),
+    ("0017.skip", 0, False),
+]
+
+
+@pytest.mark.parametrize(("name", "rank", "keyed"), NAMES)
+def test_a_file_is_known_by_a_name_that_only_one_query_can_have(place, name, rank, keyed):
+    key, id = QUERIES[rank].key, QUERIES[rank].id
+    name = name.format(key=key, KEY=key.upper(), id=id, nfd=normalize("NFD", key))
+    saved(place, name, "no" if name.endswith(".skip") else content(WHITE))
+    found, unread = polled(place)
+    assert unread == {}
+    assert list(found) == [id]
+    assert found[id].query == (key if keyed else "")
+    is_key = normalize("NFC", name.rpartition("/")[2]) == f"{key}.png"
+    assert found[id].remarks == (() if is_key else (f"the name {name!r} was taken for {key}",))
+
+
+def test_names_that_several_queries_can_have_and_unknown_ones_get_a_note_that_goes_with_the_file(place):
+    queries = [Query(id, 0, rank, ((16, 16),)) for rank, id in enumerate(["x/1", "y/1"])]
+    for name in ("1.png", "deep/strange.png", "a.webp", "z.jpg"):
+        saved(place, name, content(WHITE))
+    oracle = oracle_in(place, images=None, queries=queries)
+    assert list(oracle.poll()) == []
+    notes = {path.name.removesuffix(".refused.txt"): path.read_text() for path in place.rglob("*.refused.txt")}
+    assert "can mean several queries: rename it to r00-0000-x_1.png or r00-0001-y_1.png" in notes["1.png"]
+    assert "has no query 'deep/strange'" in notes["strange.png"]
+    assert "must end in .png" in notes["a.webp"]
+    assert "JPEG changes the values of a mask" in notes["z.jpg"]
+    for name in ("1.png", "deep/strange.png", "a.webp", "z.jpg"):
+        (place / "ann" / name).unlink()
+    list(oracle.poll())
+    assert list(place.rglob("*.refused.txt")) == []
+
+
+def test_two_files_for_a_query_are_one_answer_if_they_are_equal(place):
+    saved(place, "b.png", content(WHITE))
+    saved(place, "deep/b_mask.png", content(MASK))
+    saved(place, "c.png", content(WHITE))
+    saved(place, "c_mask.png", content(1 - MASK))
+    found, _ = polled(place)
+    np.testing.assert_array_equal(found["b"].label, MASK)
+    assert "two different answers, c.png and c_mask.png" in found["c"].label.reason
+    assert [path.name for path in place.rglob("*.refused.txt")] == ["c.png.refused.txt"]
+
+
+def test_a_link_to_a_folder_above_ends_and_too_deep_folders_are_said(place):
+    (place / "ann" / "loop").symlink_to(place / "ann")
+    deep = "/".join("abcdefghij")
+    saved(place, f"{deep}/b.png", content(WHITE))
+    saved(place, "c.png", content(WHITE))
+    found, unread = polled(place)
+    assert list(found) == ["c"]
+    assert unread == {"i": "it lies more than 8 folders deep"}
+
+
+# Files of annotations.
+
+SQUARE, LATER = "2,2;8,2;8,8;2,8", "5,5;12,5;12,12;5,12"
+
+
+def cvat(*images):
+    return f"<annotations><version>1.1</version>{''.join(images)}</annotations>"
+
+
+def image(name, *inside):
+    return f'<image name="{name}" width="16" height="16">{"".join(inside)}</image>'
+
+
+def polygon(label, points, z=0, inside=""):
+    return f'<polygon label="{label}" points="{points}" z_order="{z}">{inside}</polygon>'
+
+
+def archive(**files):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, text in files.items():
+            file.writestr(name.replace("__", "/"), text)
+    return content.getvalue()
+
+
+def test_a_zip_of_cvat_is_read_and_one_stray_refuses_nothing_else(place):
+    text = cvat(
+        image("images/b.jpg", polygon("lesion", SQUARE), polygon("hair", LATER)),
+        image("C.PNG", polygon("hair", SQUARE, z=1), polygon("lesion", LATER)),
+        image("nobody", polygon("lesion", SQUARE)),
+        image("0017.png", polygon("ruler", SQUARE)),
+        polygon("lesion", SQUARE),
+    )
+    saved(place, "job.zip", archive(**{"annotations.xml": text, "images__b.jpg": b"x", "..__..__evil.xml": "<a/>"}))
+    found, unread = polled(place, THREE)
+    assert unread == {}
+    assert found["b"].label[6, 6] == 2  # drawn later
+    assert found["c"].label[6, 6] == 2  # on a higher layer
+    assert found["c"].remarks == ("the name 'C.PNG' was taken for r00-0003-c",)
+    assert "must be classes: got 'ruler'" in found["ward 3/0017"].label.reason
+    note = (place / "ann" / "job.zip.refused.txt").read_text()
+    for said in ("'nobody'", "got 'ruler'", "<polygon> outside of an image", "../../evil.xml is not"):
+        assert said in note
+    assert not list(place.parent.rglob("*evil*"))
+
+
+def test_archives_that_grow_without_bound_or_are_no_archives_are_refused(place, monkeypatch):
+    saved(place, "bomb.zip", archive(**{"a.xml": b" " * 3_000_000}))
+    saved(place, "many.zip", b"PK\x01\x02" * 100_001)
+    saved(place, "cut.zip", archive(**{"a.xml": cvat(image("b"))})[:-9])
+    saved(place, "photos.zip", archive(**{"a.png": content(WHITE)}))
+    lying = archive(**{"a.xml": b" " * 5000})
+    saved(place, "lying.zip", lying.replace((5000).to_bytes(4, "little"), (10).to_bytes(4, "little")))
+    monkeypatch.setenv("ALKIT_MAX_BYTES", "2000000")
+    found, unread = polled(place)
+    assert found == {}
+    assert "bomb.zip, unpacked, is too large: got 3000000 bytes" in unread["bomb.zip"]
+    assert "holds too many files" in unread["many.zip"]
+    assert "is not an archive that can be read" in unread["cut.zip"]
+    assert "holds no file of annotations: got 'a.png'" in unread["photos.zip"]
+    assert "lying.zip" in unread
+
+
+def labelme(name, *shapes, **more):
+    facts = {"version": "5", "flags": {}, "shapes": shapes, "imagePath": name, "imageHeight": 16, "imageWidth": 16}
+    return json.dumps({**facts, **more})
+
+
+def shape(label, points, **more):
+    return {"label": label, "points": points, "shape_type": "polygon", "flags": {}, **more}
+
+
+def test_labelme_is_read_in_its_drawing_order(place):
+    square, later = [[2, 2], [8, 2], [8, 8], [2, 8]], [[5, 5], [12, 5], [12, 12], [5, 12]]
+    painted = base64.b64encode(content(np.ones((2, 3), bool))).decode()
+    box = shape("lesion", [[0, 14], [2, 15]], shape_type="mask", mask=painted)
+    key = QUERIES[2].key
+    saved(place, f"{key}.json", labelme("image.png", shape("hair", square), shape("lesion", later), box))
+    saved(place, "any.json", labelme("..\\img\\0017.jpg", flags={"unusable": True}))
+    saved(place, "c.json", labelme("c.png", shape("hair", square, shape_type="circle")))
+    saved(place, "c.png", content(photo))  # the image itself
+    found, unread = polled(place, THREE)
+    assert unread == {}
+    assert found["b"].label[[6, 3, 15, 13], [6, 3, 2, 2]].tolist() == [1, 2, 1, 0]
+    assert found["ward 3/0017"].label == Skip("marked 'unusable'")
+    assert "must be a polygon or a mask: got circle" in found["c"].label.reason
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"imagePath": 7},
+        {"imageHeight": None},
+        {"shapes": [{"label": "hair"}]},
+        {"shapes": [shape("hair", [[0, 0], [1e9, 0], [0, 9]])]},
+        {"shapes": [shape("hair", [[0, 0], [99, 99]], shape_type="mask", mask="")]},
+        {"shapes": [shape("hair", [[0, 0], [1, 1]], shape_type="mask", mask="!")]},
+        {"shapes": [7]},
+        {"flags": [], "shapes": [shape("hair", [[0, 0], [9, 0], [9, 9]], flags={"skip": True})]},
+    ],
+)
+def test_a_damaged_file_of_labelme_is_refused_alone(place, damage):
+    saved(place, "b.json", labelme("b.png", **damage))
+    saved(place, "c.png", content(MASK))
+    found, unread = polled(place, THREE)
+    assert list(found["c"].label[8, 4:6]) == [1, 1]
+    assert "b.json" in unread or isinstance(found["b"].label, Invalid)
+
+
+def test_a_tag_an_attribute_or_a_column_skips_an_image_with_the_reason(place):
+    said = '<attribute name="unusable">true</attribute><attribute name="reason">blurred</attribute>'
+    tag = f'<tag label="quality">{said}</tag>'
+    marked = image("c", polygon("hair", SQUARE, inside='<attribute name="quality">unusable</attribute>'))
+    saved(place, "a.xml", cvat(image("b", tag), marked))
+    coco = {
+        "images": [
+            {"id": 1, "file_name": "0017.jpg", "width": 16, "height": 16, "skip": True, "comment": "too dark"},
+            {"id": 2, "file_name": "Größe 7.jpg", "width": 16, "height": 16},
+        ],
+        "categories": [{"id": 1, "name": "hair"}],
+        "annotations": [{"id": 1, "image_id": 2, "category_id": 1, "attributes": {"quality": "unusable"}}],
+    }
+    saved(place, "a.json", json.dumps(coco))
+    found, unread = polled(place, THREE)
+    assert unread == {}
+    assert found["b"].label == Skip("marked 'unusable': blurred")
+    assert "a <polygon> has the attribute 'unusable'" in found["c"].label.reason
+    assert found["ward 3/0017"].label == Skip("marked 'skip': too dark")
+    assert found["Größe 7"].label == Skip("marked 'unusable'")
+
+
+@pytest.mark.parametrize("multiple", [False, True])
+def test_a_table_states_why_an_image_is_skipped(place, multiple):
+    saved(place, "answers.csv", "image,class,reason\nb,unusable,blurred\nC.png,skip: cut off,\n0017,cat,\n")
+    found, _ = polled(place, LabelSpec(("cat", "dog"), per="image", multiple=multiple))
+    assert found["b"].label == Skip("marked 'unusable': blurred")
+    assert found["c"].label == Skip("marked 'skip': cut off")
+    assert not isinstance(found["ward 3/0017"].label, Skip)
+
+
+def test_a_flat_nifti_is_read_as_itk_writes_it_and_refused_otherwise(place):
+    plane = np.zeros((16, 16, 1), np.uint8)
+    plane[2:5, 7] = 1  # columns 2 to 4 of row 7
+    saved(place, "b_mask.nii.gz", nibabel.Nifti1Image(plane, np.diag([-1, -1, 1, 1])))
+    saved(place, "c.nii", nibabel.Nifti1Image(plane, np.eye(4)))
+    saved(place, "other.nii", nibabel.Nifti1Image(plane, np.eye(4)))
+    found, unread = polled(place)
+    assert np.argwhere(found["b"].label).tolist() == [[7, 2], [7, 3], [7, 4]]
+    assert len(found["b"].remarks) == 2
+    assert "can be turned or flipped" in found["c"].label.reason
+    assert "is not a volume of labels that was sent" in unread["other.nii"]
+    notes = {path.name for path in place.rglob("*.refused.txt")}
+    assert notes == {"c.nii.refused.txt", "other.nii.refused.txt"}
+
+
+def test_each_of_two_refused_files_of_the_same_time_has_a_note(place):
+    saved(place, "b.png", content(photo))
+    saved(place, "all.xml", cvat(image("b", polygon("ruler", SQUARE))))
+    polled(place)
+    assert {path.name for path in place.rglob("*.refused.txt")} == {"b.png.refused.txt", "all.xml.refused.txt"}
