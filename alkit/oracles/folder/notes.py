@@ -25,11 +25,11 @@ Make a folder with your name in {inbox}. For the query {key}, save in it:
     {key}.withdrawn  instead of a mask, to take back an earlier answer
     {key}.confirmed  beside a mask that equals the pre-label, if the pre-label is right: an empty file
 
-A mask has one channel and the size of the image. It can also be a TIFF (.tif), a BMP or a palette image, or be in colour
-with equal channels; but not a JPEG, which changes values. {key}_mask.png and the name of the image are found, too. A
-tool can save many masks in one file, with any name: COCO (.json), CVAT for images 1.1 (.xml), or a .zip with such a file; or
-one file for each image: LabelMe (.json). A file with the same name and .confirmed, such as masks.json.confirmed, confirms
-all masks that are in it then. Save it again after a later export.
+A mask has one channel and the size of the image. It can also be a TIFF (.tif), a BMP or a palette image, or be in
+colour with equal channels; but not a JPEG, which changes values. {key}_mask.png and the name of the image are found,
+too. A tool can save many masks in one file, with any name: COCO (.json), CVAT for images 1.1 (.xml), or a .zip with
+such a file; LabelMe saves one .json for each image. A file with the same name and .confirmed, such as
+masks.json.confirmed, confirms all masks that are in it then. Save it again after a later export.
 
 To correct an answer, save it again. If an answer is not accepted, the file {key}.refused.txt beside it states why. If a
 folder here contains a withdrawn.txt, nobody needs to answer that query.
