@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from alkit.cli import options
+from alkit.cli.audit import Audit
 from alkit.cli.disputes import DisputeOptions, settle_disputes
 from alkit.cli.expanding import expand
 from alkit.cli.kept_options import TYPED, save_choice, typed_by_stranger, with_former_defaults
@@ -36,16 +37,17 @@ def change(
     groups: options.Groups = None,
     instructions: options.Instructions = None,
     keep: options.Keep = None,
+    audit: Audit = None,
     rules: Rules,
     who: PeopleOptions,
     disputed: DisputeOptions,
 ) -> None:
     """Change the learner, strategy, working size, metrics, groups, rules or people of a record. Its labels are kept.
 
-    Metrics, groups, rules, people, disputes, instructions and --keep change at any time; an empty text or the limit 0
-    removes a rule. The others change until the first round is committed, for example if the network turns out not to
-    fit the images. Options that are left out keep their values, and --param replaces all earlier ones. The record keeps
-    the date.
+    Metrics, groups, rules, people, disputes, instructions, --keep and a larger --audit change at any time; an empty
+    text or the limit 0 removes a rule. The others change until the first round is committed, for example if the network
+    turns out not to fit the images. Options that are left out keep their values, and --param replaces all earlier ones.
+    The record keeps the date.
 
     [dim]Examples:[/dim]
 
@@ -58,9 +60,10 @@ def change(
     [cyan]alkit change campaign.db --strategy mc-dropout --widths 16,32,64,128[/cyan]
     """
     import alkit
+    from alkit.cli.audit import change_audit
     from alkit.cli.instructions import read_instructions, save_instructions
     from alkit.cli.metrics import change_metrics, follow_groups
-    from alkit.cli.records import record_at
+    from alkit.cli.records import open_campaign, record_at
     from alkit.cli.wording import changed_options
     from alkit.configuration.construct import build
     from alkit.errors import ConfigurationError
@@ -71,9 +74,10 @@ def change(
     from alkit.record.people import recorded_people, settle_people
     from alkit.record.settings import Settings
     from alkit.report.progress import progress_bar
+    from alkit.values.progress import quiet
 
     named = {name: f"--{name.replace('_', '-')}" for name in inspect.signature(change).parameters}
-    at_any_time = (metrics, kinds, groups, instructions, keep, *vars(rules).values(), *vars(who).values())
+    at_any_time = (metrics, kinds, groups, instructions, keep, audit, *vars(rules).values(), *vars(who).values())
     at_any_time = (*at_any_time, *vars(disputed).values())
     if all(value is None for value in (size, *at_any_time)) and not choice:
         raise ConfigurationError("no option to change is given", hint=f"alkit change {quote(store)} --size 128")
@@ -87,6 +91,8 @@ def change(
             lines += change_metrics(record, metrics, kinds)
             lines += save_instructions(record, read_instructions(instructions))
             lines += change_keep(record, keep)
+            if audit is not None:
+                lines += change_audit(open_campaign(record, None, quiet), audit)
         for line in changed_options(lines, named):
             echo(f"changed: {line}")
         if not choice and size is None:

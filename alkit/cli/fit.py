@@ -71,9 +71,18 @@ def describe_round(result: RoundResult, *, tested: bool = False) -> list[str]:
     tested:
         Whether the campaign has a test set.
     """
-    figures = "".join(f", {name} {value:.3f}" for name, value in list(result.metrics.items())[:2])
-    held = f" on {_labels(result.n_held_out)} held out" if figures and result.n_held_out and not tested else ""
-    held = " on the test set" if figures and tested else held
+    from alkit.report.audit import shown_figure
+
+    named = [(name, shown_figure(result, name, tested=tested)) for name in list(result.metrics)[:2]]
+    figures = "".join(f", {name} {text}" for name, text in named if text is not None)
+    held = ""
+    if figures and result.measured_on == "audit set" and result.audit is not None:
+        held = f" on {result.audit.measured} images of the audit set"
+    elif figures and tested:
+        held = " on the test set"
+    elif result.metrics and result.n_held_out:
+        few = "" if figures else ", measured"
+        held = f"{few} on {_labels(result.n_held_out)} held out" + ("" if figures else ", too few to show a figure")
     unasked = f", {result.n_unasked} of which nobody asked for" if result.n_unasked else ""
     line = f"Round {result.round}: trained on {_labels(result.n_labels)}{unasked}{figures}{held}."
     warnings = (warning_for_command_line(warning, "alkit start") for warning in result.warnings)

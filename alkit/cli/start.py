@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 
 from alkit.cli import options
+from alkit.cli.audit import Audit, audit_drawn_in_words, hold_out_beside
 from alkit.cli.disputes import DisputeOptions, disputes_in_words, settle_disputes
 from alkit.cli.expanding import expand
 from alkit.cli.kept_options import TYPED, save_choice, with_former_defaults
@@ -44,12 +45,14 @@ def start(
         ),
     ] = "one",
     hold_out: Annotated[
-        float,
+        float | None,
         typer.Option(
-            help="Share of the answers, drawn at random, that measure the model and do not train it.",
+            help="Share of the answers, drawn at random, that measure the model and do not train it; default: 0.2, or "
+            "0 with --audit.",
             rich_help_panel=options.PEOPLE,
         ),
-    ] = 0.2,
+    ] = None,
+    audit: Audit = None,
     instructions: options.Instructions = None,
     keep: options.Keep = None,
     stop_set: Annotated[
@@ -154,7 +157,8 @@ def start(
                 classes=spec,
                 annotators=annotators,
                 join=join,
-                hold_out=hold_out,
+                hold_out=hold_out_beside(hold_out, audit, record),
+                audit=audit,
                 stop_set=stop_set,
                 metrics=choose_metrics(metrics, kinds, pool, "set" if multiple else per),
                 rules=ruled,
@@ -183,7 +187,7 @@ def start(
             echo(f"changed: {line}")
     for line in (*recipe_in_words(choice.recipe, learner, plain=choice.plain), *eye_in_words(choice, parts)):
         echo(line)
-    for line in kept:
+    for line in (*kept, *audit_drawn_in_words(experiment)):
         echo(line)
     left = len(experiment.candidates)
     height, width = pool.shape[1:]

@@ -151,6 +151,8 @@ def _facts(found: CampaignSummary, step: Step, queries: list[Query]) -> dict[str
                 "pseudo_labels": result.n_pseudo,
                 "held_out": result.n_held_out,
                 "metrics": dict(result.metrics),
+                **({} if result.audit is None else {"audit": result.audit.written()}),
+                **_intervals(result),
                 "agreement": result.agreement,
                 "warnings": list(result.warnings),
                 "seconds": dict(result.seconds),
@@ -159,6 +161,7 @@ def _facts(found: CampaignSummary, step: Step, queries: list[Query]) -> dict[str
             }
             for result in found.history
         ],
+        **({"audit": {"images": len(found.audit.ids), "of": found.audit.of}} if found.audit.ids else {}),
         "next_batch": found.next_batch,
         "advice": {name: asdict(advice) for name, advice in found.advice.items()},
         "worth": found.worth,
@@ -166,6 +169,12 @@ def _facts(found: CampaignSummary, step: Step, queries: list[Query]) -> dict[str
         **({} if found.outlook is None else {"outlook": asdict(found.outlook)}),
         "next": asdict(step),
     }
+
+
+def _intervals(result: RoundResult) -> dict[str, Any]:
+    """Return the intervals of the metrics of a round: low, high and number of images, by name."""
+    found = {name: own for name in result.metrics if (own := result.interval(name)) is not None}
+    return {"intervals": {name: [own.low, own.high, own.n] for name, own in found.items()}} if found else {}
 
 
 def _agreement_facts(found: Agreement) -> dict[str, Any]:

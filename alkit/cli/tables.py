@@ -16,7 +16,7 @@ from alkit.report.arrivals import about_similar_names
 from alkit.report.reviews import in_words
 from alkit.report.states import MEANINGS
 from alkit.values.queries import State
-from alkit.values.rounds import RoundResult
+from alkit.values.rounds import FEW_IMAGES, RoundResult
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -268,6 +268,7 @@ def _for_whom(query: OpenQuery) -> str:
 
 
 def _curve(summary: CampaignSummary, unicode: bool) -> Iterator[RenderableType]:
+    from alkit.report.audit import audit_in_words, changes, shown_figure
     from alkit.report.text import sparkline
 
     if not summary.history:
@@ -281,18 +282,23 @@ def _curve(summary: CampaignSummary, unicode: bool) -> Iterator[RenderableType]:
     titles += [*(["pseudo-labels"] if pseudo else []), *(["held out"] if held else [])]
     titles += [*([metric, "change"] if metric is not None else []), *(["agreement"] if agreed else [])]
     table = _table(f"Learning curve{drawn}", *map(_number, titles))
-    before: float | None = None
-    for result, value in zip(history, summary.curve, strict=True):
+    tested = summary.measured_on == "test set"
+    figures = [None if summary.metric is None else shown_figure(one, summary.metric, tested=tested) for one in history]
+    for result, shown, change in zip(history, figures, changes(history, summary.metric), strict=True):
         row = [str(result.round), str(result.n_labels), *([str(result.n_unasked)] if unasked else [])]
         row += [*([str(result.n_pseudo)] if pseudo else []), *([str(result.n_held_out)] if held else [])]
         if metric is not None:
-            row += ["" if value is None else f"{value:.3f}"]
-            row += ["" if value is None or before is None else f"{value - before:+.3f}"]
+            row += [shown or ""]
+            row += ["" if change is None or shown is None else f"{change:+.3f}"]
         row += [*(["" if result.agreement is None else f"{result.agreement:.3f}"] if agreed else [])]
         table.add_row(*row)
-        before = value if value is not None else before
     yield table
-    if summary.measured_on == "hold-out":
+    if any(shown is None and one.metrics for shown, one in zip(figures, history, strict=True)):
+        yield f"[dim]Figures from fewer than {FEW_IMAGES} images are not shown without an interval.[/dim]"
+    yield from map(in_table, audit_in_words(summary.audit, history, summary.metric))
+    if summary.measured_on == "audit set":
+        yield f"[dim]{metric} is measured on the audit set; its change, on images measured both times.[/dim]"
+    elif summary.measured_on == "hold-out":
         yield (
             f"[dim]{metric} is measured on labels held out at random. The strategy selected their images, so they are "
             "not a random sample of the pool. Their number grows, so each round is measured on other images than the "

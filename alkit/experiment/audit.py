@@ -20,6 +20,7 @@ from alkit.errors import ConfigurationError
 from alkit.experiment.holding_out import near_duplicates
 from alkit.experiment.parts import Parts, next_round
 from alkit.record.audit import AUDIT, audit_from, recorded_audit
+from alkit.record.grouping import note_change
 from alkit.record.store import Store
 from alkit.values.queries import Query
 from alkit.values.shown import count
@@ -79,6 +80,8 @@ def settle_audit(parts: Parts, wanted: int) -> None:
     now = {"draws": [*draws, draw], "near": sorted(known.near), "compared": False} if wanted else None
     with store.exclusive():
         store.revise(AUDIT, lambda recorded: now)
+        if store.has_queries():
+            note_change(store, [f"audit: recorded {len(known.ids)}, now {wanted}"])
 
 
 def _eligible(parts: Parts, drawn: Sequence[str]) -> list[str]:

@@ -14,6 +14,7 @@ from alkit.experiment import showing
 from alkit.experiment.parts import Parts
 from alkit.protocols import Learner, Pool, Strategy
 from alkit.record.address import Server
+from alkit.record.audit import recorded_audit
 from alkit.record.disputes import recorded_disputes
 from alkit.record.grouping import recorded_rules
 from alkit.record.people import recorded_people
@@ -92,6 +93,16 @@ class Readable:
     def people(self) -> People:
         """Who labels the images, and until when, which the record keeps."""
         return recorded_people(self._parts.store)
+
+    @property
+    def audit(self) -> tuple[str, ...]:
+        """Ids of the images of the audit set, in the order in which they were drawn."""
+        return recorded_audit(self._parts.store).ids
+
+    @property
+    def apart(self) -> frozenset[str]:
+        """Ids of the audit set and of all images that belong to one of it: none of them is ever trained on."""
+        return frozenset(self._parts.apart())
 
     @property
     def learnable(self) -> bool:

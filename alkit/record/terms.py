@@ -11,6 +11,9 @@ from alkit.errors import ConfigurationError
 from alkit.labels.joining import Join, join_rule
 from alkit.rng import Stream
 
+FEWEST_TRAINED = 3
+"""The hold-out gets a label only if at least so many others are trained on."""
+
 
 @checked_except("annotators", "stop_set")
 @dataclass(frozen=True)
@@ -42,8 +45,12 @@ class Terms:
     def count_held_out(self, n: int) -> int:
         """Return how many of n labels are held out: their share, by largest remainder. A tie goes to the training.
 
-        >>> [Terms(hold_out=0.25).count_held_out(n) for n in range(8)]
-        [0, 0, 0, 1, 1, 1, 1, 2]
+        None is held out before :data:`FEWEST_TRAINED` labels are trained on.
+
+        >>> [Terms(hold_out=0.2).count_held_out(n) for n in (3, 5, 10, 100)]
+        [0, 1, 2, 20]
+        >>> [Terms(hold_out=0.9).count_held_out(n) for n in (3, 5, 10, 100)]
+        [0, 2, 7, 90]
         """
         exact = self.hold_out * n
-        return math.floor(exact) + (exact % 1 > 0.5)
+        return max(0, min(math.floor(exact) + (exact % 1 > 0.5), n - FEWEST_TRAINED))

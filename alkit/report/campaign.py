@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from alkit.arguments.checked import checked
 from alkit.checks import check_integer, check_number
 from alkit.errors import AlkitError
+from alkit.record.audit import kept_apart, recorded_audit
 from alkit.record.facts import QUEUE
 from alkit.record.grouping import allowed_in_record
 from alkit.record.settings import Settings
@@ -16,12 +17,14 @@ from alkit.record.store import Store
 from alkit.record.testsets import test_set
 from alkit.record.unread import list_unread
 from alkit.report.annotators import recorded_agreement, recorded_doubts
+from alkit.report.audit import comparable_history
 from alkit.report.costs import recorded_cost
 from alkit.report.imported import since_import, unasked_sources, unasked_untrained
 from alkit.report.outlook import Outlook, make_outlook
 from alkit.report.reviews import recorded_reviews
 from alkit.report.summary import CampaignSummary, summary
 from alkit.stopping import Advice, stopping_advice
+from alkit.values.rounds import RoundResult
 
 USUAL_BATCH = 30
 """Size of the next batch if nothing has been asked yet and there is no schedule."""
@@ -59,8 +62,11 @@ def campaign_summary(record: Store, batch: int | None = None, *, hours: float | 
     taken = {query.id for query in snapshot.queries} | snapshot.known.keys()
     labelled = [id for id, known in snapshot.known.items() if known.labels]
     left_out = (settings.unusable.keys() & recorded) | (recorded - allowed_in_record(record, sorted(recorded)))
+    tested, audit = test_set(settings, record) is not None, recorded_audit(record)
+    left_out |= kept_apart(record, sorted(recorded)) - set(audit.ids)
     left = None if images is None else images - len(taken | left_out)
-    advice = stopping_advice(since_import(history), size)
+    comparable = comparable_history(since_import(history), tested=tested)
+    advice = stopping_advice(comparable, size)
     told = summary(
         found,
         history,
@@ -68,7 +74,7 @@ def campaign_summary(record: Store, batch: int | None = None, *, hours: float | 
         advice=advice,
         next_batch=size,
         left=left,
-        tested=test_set(settings, record) is not None,
+        tested=tested,
         held_out=settings.held_out(labelled),
         unread=list_unread(record),
         unusable=settings.unusable,
@@ -76,22 +82,28 @@ def campaign_summary(record: Store, batch: int | None = None, *, hours: float | 
     return _with_labels(
         replace(
             told,
+            audit=audit,
             learnable=settings.has_enough(labelled),
             least=settings.fewest_labels,
             unasked=unasked_sources(snapshot),
             in_review=tuple(entry.query.id for entry in snapshot.open_reviews),
             unasked_untrained=unasked_untrained(snapshot, settings.unusable),
-            outlook=_outlook(record, advice, size, hours, left),
+            outlook=_outlook(record, comparable, advice, size, hours, left),
         ),
         record,
     )
 
 
 def _outlook(
-    record: Store, advice: Mapping[str, Advice], batch: int, hours: float | None, left: int | None
+    record: Store,
+    history: Sequence[RoundResult],
+    advice: Mapping[str, Advice],
+    batch: int,
+    hours: float | None,
+    left: int | None,
 ) -> Outlook | None:
     """Return what the next labels are expected to bring; None before the first round."""
-    if not (history := since_import(record.rounds())):
+    if not history:
         return None
     annotators = max((query.wanted for query in record.queries()[-batch:]), default=1)
     cost = recorded_cost(record, outlines=False)

@@ -14,6 +14,7 @@ from typing import Literal
 
 from alkit.evaluation.agreement import Agreement
 from alkit.evaluation.doubts import Doubt
+from alkit.record.audit import AuditSet
 from alkit.record.states import Recorded, Standing
 from alkit.record.unread import Unread
 from alkit.report.open_queries import OPEN, OpenQuery, Problem, Skipped, Unexpected, open_query, problem_of
@@ -125,6 +126,8 @@ class CampaignSummary:
         Answers that count, by others than those whom the query is assigned to.
     outlook:
         What the next labels are expected to bring, and whether to go on; None before the first round.
+    audit:
+        The audit set; it has no images if the campaign has none.
     """
 
     states: Mapping[State, int]
@@ -155,6 +158,7 @@ class CampaignSummary:
     in_review: tuple[str, ...] = ()
     unexpected: tuple[Unexpected, ...] = ()
     outlook: Outlook | None = None
+    audit: AuditSet = AuditSet()
 
     @property
     def enough(self) -> bool:

@@ -9,7 +9,7 @@ from parts import CLASSES, MeanLearner
 import alkit
 from alkit.experiment.holding_out import draw_sides, group_duplicates
 from alkit.record import Store
-from alkit.record.terms import Terms
+from alkit.record.terms import FEWEST_TRAINED, Terms
 from alkit.rng import Stream
 
 MASK = np.eye(16, dtype=np.uint8)
@@ -36,7 +36,7 @@ def sides(experiment):
 
 @pytest.mark.parametrize(
     ("share", "batches", "expected"),
-    [(0.2, (8, 8, 8), (2, 3, 5)), (0.2, (1,) * 8, (0, 0, 1, 1, 1, 1, 1, 2)), (0.5, (3, 3, 3), (1, 3, 4))],
+    [(0.2, (8, 8, 8), (2, 3, 5)), (0.2, (1,) * 8, (0, 0, 0, 1, 1, 1, 1, 2)), (0.5, (3, 3, 3), (0, 3, 4))],
     ids=["batches", "one by one", "half"],
 )
 def test_the_share_is_exact_after_each_round_and_no_image_changes_side(share, batches, expected):
@@ -127,7 +127,15 @@ def test_large_images_are_compared_at_a_reduced_size():
 @settings(max_examples=50)
 def test_the_number_held_out_is_the_share_by_largest_remainder(share, n):
     held = Terms(hold_out=share).count_held_out(n)
-    assert abs(held - share * n) <= 0.5 + 1e-9
+    assert abs(held - share * n) <= 0.5 + 1e-9 or held == max(0, n - FEWEST_TRAINED) < share * n
+
+
+@pytest.mark.parametrize(("n", "held", "half"), [(3, 0, 0), (5, 1, 2), (10, 2, 5)])
+def test_the_hold_out_never_starves_the_training_of_a_few_labels(n, held, half):
+    assert Terms(hold_out=0.2).count_held_out(n) == held
+    assert Terms(hold_out=0.5).count_held_out(n) == half
+    result = label(campaign(noise(30), share=0.999), n)
+    assert (result.n_labels, result.n_held_out) == (3, n - 3)
 
 
 def test_a_record_of_the_old_rule_keeps_it(tmp_path):

@@ -360,10 +360,12 @@ def test_held_out_labels_are_measured_on_and_not_trained_on(world, seen):
 
 def test_an_error_says_that_every_label_is_held_out(world):
     experiment = campaign(world, hold_out=0.999)
-    (a,) = experiment.ask(1)
-    experiment.tell({a: mask_of(world, a)})
+    ids = experiment.ask(4)
+    experiment.tell({id: mask_of(world, id) for id in ids})
+    trained = set(ids) - set(experiment.fit() and experiment._parts.store.fact("sides")["held_out"])
+    experiment.tell(dict.fromkeys(trained, alkit.values.Withdrawal("mistake")))
     with pytest.raises(alkit.errors.QueryError, match="every label is held out"):
-        experiment.fit()
+        experiment.fit(wait_for_answers=False)
 
 
 def test_models_of_successive_rounds_are_compared_on_the_stop_set(world):

@@ -13,7 +13,7 @@ from alkit.report.next_step import next_step
 from alkit.report.summary import Problem, Timing, summary
 from alkit.report.text import age, sparkline
 from alkit.stopping import Advice
-from alkit.values import Query, RoundResult, State
+from alkit.values import Interval, Query, RoundResult, State
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 STOP, GO, OPEN = (
@@ -141,7 +141,12 @@ def test_only_the_first_problems_are_listed_and_the_others_are_counted():
 # The learning curve.
 
 
-HELD = [RoundResult(n, (), 10 * n + 10, {"dice": 0.5 + n / 10, "iou": 0.1}, n_held_out=n + 2) for n in range(3)]
+def held_out(n):
+    found = {"dice": Interval(0.5 + n / 10, 0.3, 0.9, n + 2, n + 2)}
+    return RoundResult(n, (), 10 * n + 10, {"dice": 0.5 + n / 10, "iou": 0.1}, n_held_out=n + 2, intervals=found)
+
+
+HELD = [held_out(n) for n in range(3)]
 
 
 def test_a_note_says_that_a_hold_out_is_not_a_random_sample():
@@ -151,12 +156,18 @@ def test_a_note_says_that_a_hold_out_is_not_a_random_sample():
     assert "dice is measured on labels held out at random" in text
     assert "they are not a random sample of the pool" in text
     assert "each round is measured on other images than the round before" in text
-    assert "1 20 3 0.600 +0.100" in text
+    assert "1 20 3 0.600 [0.300, 0.900] +0.100" in text
     assert "measured on 4 labels: too few for a reliable dice" in text
     many = [*HELD, RoundResult(3, (), 90, {"dice": 0.8, "iou": 0.1}, n_held_out=10)]
     assert "too few" not in words(of(history=many))
     assert re.search("Learning curve ▁[▄▅]█", text)
     assert "Learning curve +--" in words(found, encoding="ascii")
+
+
+def test_a_figure_of_few_labels_held_out_is_not_shown_without_an_interval():
+    text = words(of(history=[RoundResult(0, (), 12, {"dice": 0.783}, n_held_out=3)]))
+    assert "0.783" not in text
+    assert "Figures from fewer than 20 images are not shown without an interval" in text
 
 
 def test_metrics_are_those_of_a_test_set_even_if_answers_are_held_out():
@@ -171,7 +182,7 @@ def test_rounds_without_a_metric_have_empty_cells():
     assert found.curve == (0.5, None, 0.7)
     text = words(found)
     assert "1 20 4 0 0.987" in text
-    assert "2 30 0 4 0.700 +0.200" in text
+    assert "2 30 0 4 0.700 [0.300, 0.900] +0.200" in text
     nothing = of(history=[RoundResult(0, (), 20)])
     assert (nothing.metric, nothing.measured_on, nothing.curve) == (None, None, (None,))
     assert "There are no metrics" in words(nothing)
