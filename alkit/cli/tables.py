@@ -283,7 +283,10 @@ def _curve(summary: CampaignSummary, unicode: bool) -> Iterator[RenderableType]:
     titles += [*([metric, "change"] if metric is not None else []), *(["agreement"] if agreed else [])]
     table = _table(f"Learning curve{drawn}", *map(_number, titles))
     tested = summary.measured_on == "test set"
-    figures = [None if summary.metric is None else shown_figure(one, summary.metric, tested=tested) for one in history]
+    figures = [
+        None if summary.metric is None else shown_figure(one, summary.metric, tested=tested, short=True)
+        for one in history
+    ]
     for result, shown, change in zip(history, figures, changes(history, summary.metric), strict=True):
         row = [str(result.round), str(result.n_labels), *([str(result.n_unasked)] if unasked else [])]
         row += [*([str(result.n_pseudo)] if pseudo else []), *([str(result.n_held_out)] if held else [])]

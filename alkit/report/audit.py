@@ -85,16 +85,21 @@ def _on_few_labels(result: RoundResult, *, tested: bool) -> bool:
     return not tested and result.measured_on == "hold-out" and result.n_held_out < FEW_IMAGES
 
 
-def shown_figure(result: RoundResult, name: str, *, tested: bool) -> str | None:
+def shown_figure(result: RoundResult, name: str, *, tested: bool, short: bool = False) -> str | None:
     """Return a metric of a round as it may be shown, see :meth:`RoundResult.figure_text`.
 
     Parameters
     ----------
     tested:
         Whether the campaign has a test set. Records of earlier versions do not tell how large it is.
+    short:
+        Whether the interval has two decimals, for a table.
     """
     if tested and name in result.metrics and result.measured_on == "hold-out":
         return f"{result.metrics[name]:.3f}"
+    found = result.interval(name)
+    if short and found is not None and found.low is not None and found.high is not None:
+        return f"{found.value:.3f} [{found.low:.2f}, {found.high:.2f}]"
     return result.figure_text(name)
 
 

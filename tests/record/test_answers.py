@@ -363,7 +363,7 @@ def test_an_error_says_that_every_label_is_held_out(world):
     ids = experiment.ask(4)
     experiment.tell({id: mask_of(world, id) for id in ids})
     trained = set(ids) - set(experiment.fit() and experiment._parts.store.fact("sides")["held_out"])
-    experiment.tell(dict.fromkeys(trained, alkit.values.Withdrawal("mistake")))
+    experiment.tell(dict.fromkeys(trained, alkit.values.Withdrawal("mistake")), revise=True)
     with pytest.raises(alkit.errors.QueryError, match="every label is held out"):
         experiment.fit(wait_for_answers=False)
 
