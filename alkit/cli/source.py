@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -39,6 +41,9 @@ REFUSED: Mapping[str, Mapping[str, tuple[str, str | None]]] = {
     },
 }
 """By kind of images the options that it cannot use, each with the reason, and what to use in its place."""
+
+MANY = 500
+"""Number of images from which on a process of its own decodes images earlier than this one could."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,7 @@ class Source:
     def pool(self, report: Report) -> ImagePool | TilePool | VolumePool:
         """Open the pool."""
         import alkit
-        from alkit.cli.images import EVERYTHING, check_pages
+        from alkit.cli.images import EVERYTHING
 
         chosen: dict[str, Any] = {"pattern": self.pattern or EVERYTHING, "exclude": tuple(self.exclude or ())}
         chosen["groups"] = self.groups
@@ -130,15 +135,42 @@ class Source:
             return self.volumes.pool(self.size, report, fit=self.fit, **chosen)
         if self.tiles.tiles is not None:
             return self.tiles.pool(self.images, report, grayscale=self.grayscale, **chosen)
-        return alkit.ImagePool(
-            str(self.images),
-            size=self.size,
-            grayscale=self.grayscale,
-            fit=self.fit,
-            pages=check_pages(self.pages),
-            report=report,
+        return alkit.ImagePool(**self._of_images(), groups=self.groups, report=report)
+
+    def _of_images(self) -> dict[str, Any]:
+        """Return arguments of :class:`alkit.ImagePool`."""
+        from alkit.cli.images import EVERYTHING, check_pages
+
+        pages = check_pages(self.pages)
+        chosen = {"size": self.size, "grayscale": self.grayscale, "fit": self.fit, "pages": pages}
+        return {
+            "path": str(self.images),
+            "pattern": self.pattern or EVERYTHING,
+            "exclude": tuple(self.exclude or ()),
             **chosen,
-        )
+        }
+
+    @contextmanager
+    def decoded_ahead(self) -> Iterator[None]:
+        """Decode the images of a folder in another process inside the block, in which this process imports torch.
+
+        Nothing happens if that process would take longer to start than the images take: if there are few of them, or
+        if torch is imported already. Errors are left to :meth:`files` and :meth:`pool`.
+        """
+        from alkit.errors import AlkitError
+
+        try:
+            many = "torch" not in sys.modules and len(self.files(masks=False)) >= MANY
+            arguments = self._of_images() if many else {}
+        except AlkitError:
+            arguments = {}
+        if not arguments:
+            yield
+            return
+        from alkit.pools.ahead import decoded_ahead
+
+        with decoded_ahead(arguments):
+            yield
 
 
 @dataclass(frozen=True)

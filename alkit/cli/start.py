@@ -131,8 +131,9 @@ def start(
     kind = cast("Literal['pixel', 'image']", per)
     spec = alkit.LabelSpec(options.class_names(classes), ignore, kind, multiple)
     choice = choice.named(per)
-    learner, strategy, initial = parts = choice.make()
-    check_eye(choice, parts)
+    with source.decoded_ahead():
+        learner, strategy, initial = parts = choice.make()
+        check_eye(choice, parts)
     with progress_bar(str(store)) as report:
         source.files(masks=False)
         pool = source.pool(report)

@@ -90,10 +90,6 @@ class NetworkPredictor:
     def _one_by_one(self, inputs: Tensor) -> Tensor:
         return torch.cat([self._together(part) for part in torch.split(inputs, 1)])
 
-    def expect_as(self, other: NetworkPredictor) -> None:
-        """Take over whether images mix from a model with the same network, so that it is not tried again."""
-        self._cut.expect_as(other._cut)
-
     @checked
     def posterior(self, images: Images) -> NetworkPosterior:
         """Return the posterior of these images: prediction, draws by dropout, and heads."""

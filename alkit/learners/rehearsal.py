@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PIXELS = 2**18
+PIXELS = 2**17
 """Most pixels in the batch of a rehearsal; a batch always has two images."""
 
 FEW = 4

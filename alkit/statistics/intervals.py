@@ -14,7 +14,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from alkit.arguments.checked import checked_except
 from alkit.checks import check_number
@@ -107,6 +106,8 @@ def interval_from(
     means = _weighted_means(sums, sizes, bounds, rng or np.random.default_rng(0))
     tail = (1 - confidence) / 2
     if bounds is None:
+        from scipy import stats  # half a second, which most commands do not need
+
         tail = float(stats.norm.cdf((clusters / (clusters - 1)) ** 0.5 * stats.t.ppf(tail, clusters - 1)))
     low, high = (float(end) for end in np.quantile(means, [tail, 1 - tail]))
     if bounds is not None:

@@ -204,6 +204,7 @@ SCHEDULE = {
     "rounds": lambda t: 1,
     "batch": lambda t: 1,
     "progress": lambda t: False,
+    "step_only": lambda t: False,
 }
 TENSORS = {"images": lambda t: t.tensor}
 CURVE = {"curve": lambda t: {10: 0.1, 20: 0.3}, "value": lambda t: 0.2}

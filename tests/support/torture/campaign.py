@@ -361,10 +361,10 @@ def warm_up(world: World, steps: Any, live: Any) -> None:
     """
     draw_sheet, drawn = outbox._sheet, dict[tuple[str, ...], bytes]()
 
-    def sheet(images: Any, queries: Any, prelabels: Any, round: int) -> bytes:
+    def sheet(images: Any, queries: Any, *others: Any) -> bytes:
         key = tuple(query.key for query in queries)
         if key not in drawn:
-            drawn[key] = draw_sheet(images, queries, prelabels, round)
+            drawn[key] = draw_sheet(images, queries, *others)
         return drawn[key]
 
     def play(say: child.Say) -> dict[tuple[str, ...], bytes]:
