@@ -156,9 +156,7 @@ class Answers:
                 drafts.append((answer, self._draft(answer, sizes, spec)))
             except (DataError, QueryError) as reason:  # but not, for instance, a full disk
                 drafts.append((answer, reason))
-        taken: list[Answer] = []
-        unchanged: list[Answer] = []
-        outdated: list[Answer] = []
+        taken, unchanged, outdated = list[Answer](), list[Answer](), list[Answer]()
         refused: list[tuple[Answer, str]] = []
         late: list[Recorded] = []
 

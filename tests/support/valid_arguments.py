@@ -168,6 +168,7 @@ COMMON = {
     "spec": lambda t: t.spec,
     "store": lambda t: t.experiment.path,
     "strategy": lambda t: t.random,
+    "step_only": lambda t: False,
     "stream": lambda t: Stream(0),
     "tmp_path": lambda t: t.folder,
     "variance": lambda t: torch.full((2, 2, 8, 8), 0.1),
@@ -204,7 +205,6 @@ SCHEDULE = {
     "rounds": lambda t: 1,
     "batch": lambda t: 1,
     "progress": lambda t: False,
-    "step_only": lambda t: False,
 }
 TENSORS = {"images": lambda t: t.tensor}
 CURVE = {"curve": lambda t: {10: 0.1, 20: 0.3}, "value": lambda t: 0.2}
