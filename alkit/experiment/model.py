@@ -19,6 +19,7 @@ from alkit.pools.pieces import shards_of
 from alkit.protocols import Pool, Predictor
 from alkit.report.costs import RecordedCost, recorded_cost
 from alkit.sharing.share import Counted, share
+from alkit.statistics.costs import fit_correction
 from alkit.values.clusters import Clusters
 from alkit.values.label_spec import Mask
 from alkit.values.predictions import Predictions
@@ -142,8 +143,14 @@ class LastModel:
         """Return the expected seconds for a label of each image; empty if no time of a label is known."""
         if (known := self.cost()) is None:
             return {}
-        outlines = self._outlines_of(ids) if known.cost.by_outline else {}
-        return {id: known.cost.expected(outlines.get(id)) for id in ids}
+        outlines = self._outlines_of([*ids, *known.outlines]) if known.cost.by_outline else {}
+        labelled = [id for id in known.outlines if id in outlines]
+        if not labelled:
+            return dict.fromkeys(ids, known.cost.expected())
+        actual, predicted = ([known.cost.expected(of[id]) for id in labelled] for of in (known.outlines, outlines))
+        correction = fit_correction(actual, predicted)
+        drawn = {id: correction.apply(known.cost.expected(outlines[id])) for id in ids if id in outlines}
+        return {id: drawn[id] if id in drawn else known.cost.expected() for id in ids}
 
     def _outlines_of(self, ids: Sequence[str]) -> Mapping[str, Outline]:
         """Return the outlines that the model predicts, of each image once; nothing without a model of masks."""
@@ -152,7 +159,8 @@ class LastModel:
         if self._outlines[0] != last[0]:
             self._outlines = last[0], {}
         known, asked = self._outlines[1], self.asked
-        missing = [id for id in ids if id not in known]
+        usable = self._parts.representations.known_ids
+        missing = [id for id in ids if id not in known and id in usable]
         for batch in self.scoring().predictions(missing) if missing else ():
             if batch.probabilities.ndim == 4:
                 known.update(zip(batch.ids, map(outline_of, batch.labels), strict=True))

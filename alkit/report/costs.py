@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from alkit.labels.masks import resize_mask
 from alkit.labels.outlines import Outline, outline_of
@@ -28,11 +29,14 @@ class RecordedCost:
         The fitted cost.
     stated, estimated:
         Number of labels whose seconds a tool stated, and of those that were estimated from the times of files.
+    outlines:
+        Outlines of the labels by the ids of their images, if they were read.
     """
 
     cost: LabelCost
     stated: int
     estimated: int
+    outlines: Mapping[str, Outline] = field(default_factory=dict)
 
     @property
     def source(self) -> str:
@@ -67,7 +71,8 @@ def recorded_cost(store: Store, *, outlines: bool = True) -> RecordedCost | None
     seconds = [times.seconds[answer.number] for answer in timed]
     estimated = sum(answer.number in times.estimated for answer in timed)
     shapes = _outlines(store, timed) if outlines else ()
-    return RecordedCost(fit_cost(seconds, groups, shapes), len(timed) - estimated, estimated)
+    known = {answer.id: shape for answer, shape in zip(timed, shapes, strict=False) if shape is not None}
+    return RecordedCost(fit_cost(seconds, groups, shapes), len(timed) - estimated, estimated, known)
 
 
 def _outlines(store: Store, answers: list[Recorded]) -> list[Outline | None]:

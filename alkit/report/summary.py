@@ -325,4 +325,4 @@ def _annotator(name: str, answers: Sequence[Recorded]) -> Annotator:
 
 
 def _list(names: Sequence[str]) -> str:
-    return " and ".join(names)
+    return " and ".join([*([", ".join(names[:-1])] if names[1:] else []), *names[-1:]])

@@ -169,6 +169,51 @@ def fit_cost(
     return _cost(best, large, names, residuals, factor if len(took) >= FEWEST_OF_ONE else 1.0, design, len(took))
 
 
+@dataclass(frozen=True)
+class Correction:
+    """How the cost of a label follows from that of the model's prediction: by a straight line, within what was seen.
+
+    Parameters
+    ----------
+    slope:
+        In [0, 1]: 0 if predictions tell nothing.
+    actual, predicted:
+        Mean seconds by the labels, and by the predictions for the same images.
+    least, most:
+        Range of the seconds by the labels.
+    """
+
+    slope: float
+    actual: float
+    predicted: float
+    least: float
+    most: float
+
+    def apply(self, seconds: float) -> float:
+        """Return the seconds that are expected if those by the prediction are `seconds`."""
+        return min(max(self.actual + self.slope * (seconds - self.predicted), self.least), self.most)
+
+
+def fit_correction(actual: Sequence[float], predicted: Sequence[float]) -> Correction:
+    """Fit the seconds by labels to those by predictions for the same images, by least squares with a slope in [0, 1].
+
+    A model that has not learnt yet sees borders everywhere or nowhere. The slope is then near 0, and every image costs
+    the mean.
+
+    Examples
+    --------
+    >>> fit_correction([10.0, 20.0, 30.0], [20.0, 30.0, 40.0]).apply(35.0)
+    25.0
+    >>> fit_correction([10.0, 20.0, 30.0], [90.0, 90.0, 90.0]).apply(70.0)
+    20.0
+    """
+    own, theirs = np.asarray(actual, np.float64), np.asarray(predicted, np.float64)
+    apart = theirs - theirs.mean()
+    spread = float(apart @ apart)
+    slope = float(np.clip(apart @ (own - own.mean()) / spread, 0, 1)) if spread > 1e-12 else 0.0
+    return Correction(slope, float(own.mean()), float(theirs.mean()), float(own.min()), float(own.max()))
+
+
 def _fit(log: Floats, design: Floats, member: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
     """Return coefficients and levels of groups, the first of which is 0."""
     from scipy.optimize import least_squares

@@ -8,7 +8,11 @@ import alkit
 def test_each_round_records_how_sure_the_model_is_and_what_has_changed(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 255, (20, 8, 8)).astype(np.uint8)
     store = tmp_path / "r.db"
-    made = {"pool": alkit.ArrayPool(pixels), "learner": alkit.testing.Brightness(), "strategy": alkit.strategy("random")}
+    made = {
+        "pool": alkit.ArrayPool(pixels),
+        "learner": alkit.testing.Brightness(),
+        "strategy": alkit.strategy("random"),
+    }
     campaign = alkit.Experiment(**made, store=store, classes=("skin", "lesion"), stop_set=6)
     for threshold in (120, 160):
         campaign.tell({id: (pixels[int(id)] > threshold).astype(np.uint8) for id in campaign.ask(4)})

@@ -5,6 +5,7 @@ import pytest
 
 import alkit
 from alkit.statistics import fit_cost
+from alkit.statistics.costs import fit_correction
 
 
 def outlines(n, rng):
@@ -80,3 +81,13 @@ def test_seconds_must_be_positive(took):
 def test_lengths_must_agree():
     with pytest.raises(alkit.errors.ConfigurationError, match="must have one length"):
         fit_cost([1.0, 2.0], ["ann"])
+
+
+def test_predictions_that_tell_nothing_cost_the_mean_and_good_ones_what_they_say():
+    rng = np.random.default_rng(3)
+    actual = rng.uniform(20, 100, 50)
+    good = fit_correction(actual.tolist(), (actual + rng.normal(0, 1, 50)).tolist())
+    assert good.apply(80.0) == pytest.approx(80, abs=1)
+    useless = fit_correction(actual.tolist(), rng.uniform(190, 210, 50).tolist())
+    assert useless.apply(230.0) == pytest.approx(actual.mean(), abs=15)
+    assert good.apply(1000.0) == actual.max()  # not extrapolated
