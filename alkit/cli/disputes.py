@@ -82,6 +82,13 @@ def settle_disputes(record: Store, disputes: Disputes | None) -> list[str]:
     if disputes is None or not (lines := change_disputes(record, disputes)):
         return []
     asked = ask_about_disputes(record)
+    names = {"decided": "disputes", "below": "dispute_below", "senior": "senior"}
+    lines = [
+        line.replace(f"disputes.{name}:", f"{option}:")
+        for line in lines
+        for name, option in names.items()
+        if line.startswith(f"disputes.{name}:")
+    ]
     return [*lines, *([f"disputes: one more person is asked about {len(asked)} images"] if asked else [])]
 
 

@@ -101,7 +101,7 @@ def tell(
     from alkit.record.answers import Answers
     from alkit.record.label_files import LabelFiles
     from alkit.record.settings import FEW, Settings
-    from alkit.report.annotators import recorded_doubts
+    from alkit.report.annotators import recorded_differences, recorded_doubts
     from alkit.report.arrivals import about_disputed, about_similar_names
     from alkit.report.disputes import ask_about_disputes
     from alkit.report.reviews import tell_annotators
@@ -164,7 +164,7 @@ def tell(
         still_open = len(open_ids)
         unannotated = {path: left for path, ids in listed.items() if (left := [id for id in ids if id in open_ids])}
         doubts = recorded_doubts(record, taken)
-        disputed = answers.find_disputes(snapshot.known, taken)
+        disputed = recorded_differences(record, taken)
         keys = {query.id: query.key for query in queries}
         disputes = list(about_disputed(record, taken, set(asked_more), keys))
     if as_json:

@@ -26,7 +26,7 @@ from alkit.experiment.parts import Parts
 from alkit.labels.joining import join_rule
 from alkit.pools.pieces import shards_of
 from alkit.protocols import Pool, Predictor
-from alkit.record.changing import DISPUTES
+from alkit.record.changing import DISPUTES, QUALITIES
 from alkit.rng import Stream
 from alkit.sharing.share import Counted, share
 from alkit.sharing.workers import working
@@ -34,9 +34,6 @@ from alkit.values.progress import Progress, quiet
 
 FOLDS = 5
 """Default number of folds."""
-
-QUALITIES = "label_qualities"
-"""Name of the fact that holds the quality of each label, and of which labels, models and folds it is."""
 
 
 def label_qualities(parts: Parts, folds: int = FOLDS) -> dict[str, float]:

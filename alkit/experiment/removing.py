@@ -19,9 +19,11 @@ from alkit.experiment.remaining import feature_folders, what_remains
 from alkit.features.forgetting import forget_features
 from alkit.pools.forgetting import forget_pixels
 from alkit.protocols import HasSubsets, Pool
-from alkit.record.changing import CHANGES, CLUSTERS, GROUPS, SIDES
+from alkit.record.changing import CHANGES, CLUSTERS, GROUPS, QUALITIES, SIDES
+from alkit.record.disputes import ASKED_MORE
 from alkit.record.removing import REMOVED, file_digest, without
 from alkit.record.settings import UNUSABLE, describe
+from alkit.record.store import Store
 from alkit.sharing.kept import forget_kept
 from alkit.values.queries import Query
 from alkit.values.shown import count
@@ -143,9 +145,21 @@ def _facts(
         **({} if unusable is None else {UNUSABLE: without(unusable, [id])}),
         **({} if metrics is None else {METRICS: _without_kind(metrics, id)}),
         **clusters,
+        **_without_quality(store, id),
         REMOVED: {**removed, id: entry},
         CHANGES: [*(store.fact(CHANGES) or []), {"at": now, "changed": [f"pool: {id!r} removed: {reason}"]}],
     }
+
+
+def _without_quality(store: Store, id: str) -> dict[str, Any]:
+    """Return the facts about the qualities of labels and about disputes without an image."""
+    qualities, asked = store.fact(QUALITIES), store.fact(ASKED_MORE)
+    found: dict[str, Any] = {}
+    if qualities is not None:
+        found[QUALITIES] = {**qualities, "qualities": without(qualities["qualities"], [id])}
+    if asked is not None:
+        found[ASKED_MORE] = without(asked, [id])
+    return found
 
 
 def _without_kind(form: Any, id: str) -> Any:

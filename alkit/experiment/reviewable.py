@@ -71,7 +71,8 @@ class Reviewable(Readable):
         sent back. A model does not send back labels that are held out, because what measures it must not be changed
         towards it; they can be drawn at random, or be disputed.
 
-        Images with an open query or review, and labels that were reviewed already, are left out.
+        Images with an open query or review, and labels that were reviewed already, are left out. Reviews that were not
+        sent yet are returned first: a call that was killed is completed by the same call.
 
         Parameters
         ----------

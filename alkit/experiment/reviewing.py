@@ -47,17 +47,29 @@ def review(parts: Parts, n: int, folds: int, random: int | None, by: str, *, sho
     with parts.store.exclusive():
         parts.settings.agreed.check()
         snapshot = parts.store.snapshot()
+        # A call that was killed before its reviews were sent is completed by the same call.
+        unsent = tuple(entry.query.id for entry in snapshot.open_reviews if entry.sent_at is None)[:n]
+        n, random = n - len(unsent), max(0, random - sum(_why(parts, id) == "random" for id in unsent))
+        if not n:
+            return unsent
         able = _able(parts, snapshot)
         if n > len(able):
             raise QueryError(
-                f"cannot review {n} labels: only {len(able)} can be asked again",
+                f"cannot review {n}{' more' if unsent else ''} labels: only {len(able)} can be asked again",
                 got=f"{len(parts.known())} labelled images",
                 hint="a smaller n; images with an open query or review, and labels that were reviewed, are left out",
             )
-        chosen = _choose(parts, able, n, folds, random)
+        chosen = _choose(parts, able, n, folds, min(random, n))
         _record(parts, snapshot, chosen, by, show_first=show_first)
     parts.report(Progress("ask", n, n))
-    return tuple(entry.id for entry in chosen)
+    return (*unsent, *(entry.id for entry in chosen))
+
+
+def _why(parts: Parts, id: str) -> str:
+    """Return why an image is being reviewed."""
+    about = facts_of_reviews(parts.store)
+    entries = (entry for entry in parts.store.snapshot().open_reviews if entry.query.id == id)
+    return next((str(about.get(place_of(entry.query), {}).get("why")) for entry in entries), "")
 
 
 def _able(parts: Parts, snapshot: Snapshot) -> list[str]:
@@ -115,7 +127,7 @@ def _record(parts: Parts, snapshot: Snapshot, chosen: Sequence[Chosen], by: str,
     sizes = mask_sizes(parts.pool, ids) if parts.settings.spec.per == "pixel" else [() for _ in ids]
     queries: list[Query] = []
     about: dict[str, dict[str, Any]] = {}
-    shown: dict[tuple[int, int], str] = {}
+    shown: dict[int, str] = {}
     for position, (entry, allowed) in enumerate(zip(chosen, sizes, strict=True)):
         labels = known[entry.id].labels
         # Two labels that differ are not shown: one of them would seem to be the right one.
@@ -131,11 +143,9 @@ def _record(parts: Parts, snapshot: Snapshot, chosen: Sequence[Chosen], by: str,
             "first": [answer.number for answer in labels],
         }
         if first is not None and first.label is not None and parts.settings.spec.per == "pixel":
-            shown[query.round, query.rank] = _prelabel(parts, entry.id, first.label, allowed)
-    parts.store.revise(REVIEWS, lambda before: {**(before or {}), **about})
-    parts.store.add_queries(queries, parts.store.pseudo_labels(number))
-    if shown:
-        parts.store.set_prelabels_at(shown)
+            shown[query.rank] = _prelabel(parts, entry.id, first.label, allowed)
+    now = {REVIEWS: lambda before: {**(before or {}), **about}}
+    parts.store.add_queries(queries, parts.store.pseudo_labels(number), shown, now)
 
 
 def _meaning(parts: Parts, entry: Chosen, first: Recorded | None) -> str:

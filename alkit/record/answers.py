@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
 
 from alkit.arguments.words import found
@@ -35,14 +34,14 @@ from alkit.record.answer_fields import (
 )
 from alkit.record.earlier import Earlier, Sizes
 from alkit.record.held import on_one_connection
-from alkit.record.label_files import LabelFiles, fit_of
+from alkit.record.label_files import LabelFiles
 from alkit.record.polling import poll
 from alkit.record.removing import REMOVED
 from alkit.record.reviewed import settle_reviews
 from alkit.record.reviews import place_of
 from alkit.record.revisions import UNKNOWN, check_revision, find_revision
 from alkit.record.settings import Settings
-from alkit.record.states import Answered, Asked, Recorded
+from alkit.record.states import Asked, Recorded
 from alkit.record.store import Store
 from alkit.record.unasked import Unasked, check_unasked
 from alkit.record.unread import save_unread
@@ -198,22 +197,6 @@ class Answers:
             self.store.delete_files()
         settle_reviews(self.store, taken)
         return Receipt(tuple(taken), tuple(unchanged), tuple(outdated), tuple(refused))
-
-    def find_disputes(self, known: Mapping[str, Answered], ids: Collection[str]) -> dict[str, tuple[str, ...]]:
-        """Return by id the annotators of these images whose labels differ, if only the latest label is trained on."""
-        if not self.settings.joins_by_latest:
-            return {}
-        (_, height, width), spec = self.settings.shape, self.settings.spec
-        fit = fit_of(self.settings.declared.get("pool"))
-
-        def differ(one: str, other: str) -> bool:
-            return not self.files.alike(one, other, spec, (height, width), fit)
-
-        return {
-            id: tuple(answer.annotator for answer in own.labels)
-            for id, own in known.items()
-            if id in ids and any(differ(a.label, b.label) for a, b in pairwise(own.labels) if a.label and b.label)
-        }
 
     def _check_current(self, before: LabelSpec | None, unasked: Unasked | None) -> None:
         """Raise an error if another process has changed the classes or the pool since labels were checked by them."""

@@ -47,6 +47,9 @@ DISPUTES = "disputes"
 KEPT = (DISPUTES, GROUPS, RULES)
 """Names of the facts that a record without answers keeps when its settings are replaced."""
 
+QUALITIES = "label_qualities"
+"""Name of the fact that holds the quality of each label, and of which labels, models and folds it is."""
+
 CHANGES = "changes"
 """Name of the fact that lists the changes of the settings, with their dates."""
 

@@ -502,10 +502,23 @@ class Store:
         return 0 if last is None else last + 1
 
     @checked
-    def add_queries(self, new: Sequence[Query], pseudo: Mapping[str, str] | None = None) -> None:
+    def add_queries(
+        self,
+        new: Sequence[Query],
+        pseudo: Mapping[str, str] | None = None,
+        prelabels: Mapping[int, str] | None = None,
+        facts_now: Mapping[str, Callable[[Any], Any]] | None = None,
+    ) -> None:
         """Record queries and the files of their round's pseudo-labels, all or none; they are durable on return.
 
         The database is backed up first. The pseudo-labels replace those of an earlier call for the same round.
+
+        Parameters
+        ----------
+        prelabels:
+            By rank the files of pre-labels.
+        facts_now:
+            Facts to replace in the same transaction, as in :meth:`revise_queries`.
         """
         self.database.check_writable()
         self.database.backend.back_up()
@@ -523,6 +536,7 @@ class Store:
                     "stands_for": storable_text(query.stands_for),
                     "wanted": query.wanted,
                     "asked_at": now,
+                    "prelabel": (prelabels or {}).get(query.rank),
                     "withdrawn": False,
                 }
                 for query in new
@@ -533,6 +547,8 @@ class Store:
             self.database.delete(connection, pseudo_labels, pseudo_labels.c.round == round)
             files = [{"round": round, "id": id, "label": file} for id, file in (pseudo or {}).items()]
             self.database.insert(connection, pseudo_labels, files)
+            for name, change in (facts_now or {}).items():
+                self._revise(connection, name, change)
 
     @checked
     def pseudo_labels(self, round: int) -> dict[str, str]:
@@ -636,14 +652,6 @@ class Store:
             for part in chunks(files):
                 for row in self.database.rows(connection, queries, queries.c.id.in_(part), queries.c.withdrawn == 0):
                     self.database.change(connection, queries, [row], prelabel=files[row[3]])
-
-    @checked
-    def set_prelabels_at(self, files: Mapping[tuple[int, int], str]) -> None:
-        """Record by round and rank the files of the pre-labels that are sent with queries."""
-        with self.database.transaction() as connection:
-            for (round, rank), file in files.items():
-                key = queries.c.round == round, queries.c.rank == rank
-                self.database.change(connection, queries, self.database.rows(connection, queries, *key), prelabel=file)
 
     def _mark_sent(self, connection: sa.Connection, ids: Collection[str]) -> None:
         now = self.database.now(connection)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from alkit.evaluation.agreement import Agreement, agreement_of_annotators
 from alkit.evaluation.doubts import Doubt, reasons_for_doubt
@@ -74,6 +75,24 @@ def recorded_doubts(store: Store, ids: Collection[str] | None = None) -> tuple[D
             others = {name or "an unnamed annotator": masks[k] for k, name in enumerate(names) if k != row}
             found += [Doubt(id, answer.annotator, reason) for reason in reasons_for_doubt(masks[row], others, spec)]
     return tuple(found)
+
+
+def recorded_differences(store: Store, ids: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """Return by id the annotators of these images whose labels differ, if only the latest label is trained on."""
+    settings, files = Settings(store), LabelFiles(store)
+    if not settings.joins_by_latest:
+        return {}
+    (_, height, width), spec = settings.shape, settings.spec
+    fit = fit_of(settings.declared.get("pool"))
+
+    def differ(one: str, other: str) -> bool:
+        return not files.alike(one, other, spec, (height, width), fit)
+
+    return {
+        id: tuple(answer.annotator for answer in own.labels)
+        for id, own in store.snapshot().known.items()
+        if id in ids and any(differ(a.label, b.label) for a, b in pairwise(own.labels) if a.label and b.label)
+    }
 
 
 class _LabelsAsked:

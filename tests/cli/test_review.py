@@ -68,3 +68,33 @@ def test_a_label_that_was_corrected_in_a_review_is_told_to_its_annotator(tmp_pat
     assert "ada has labelled the image once more" in notes[0].read_text()
     _printed(capfd, "tell", "c.db")  # notes are no answers
     assert np.array_equal(np.asarray(Image.open(Path("x/ann") / f"{wrong}.png")), 1 - masks[3])
+
+
+@pytest.mark.slow
+def test_a_senior_decides_disputes_from_the_command_line(tmp_path, monkeypatch, capfd):
+    images, masks = synthetic.lesions(4, size=16)
+    (tmp_path / "images").mkdir()
+    for number, image in enumerate(images):
+        Image.fromarray(image[0]).save(tmp_path / f"images/{number}.png")
+    monkeypatch.chdir(tmp_path)
+    begin = ["start", "c.db", "--images", "images", "--classes", "skin,lesion", "--strategy", "random", *SMALL]
+    assert alkit(*begin, "--annotators", "2", "--disputes", "senior") == 1
+    assert "--disputes senior and --senior NAME go together" in capfd.readouterr().err
+    assert "one more person is asked" in _printed(capfd, *begin, "--annotators", "2", "--disputes", "third")
+    changed = _printed(capfd, "change", "c.db", "--senior", "ada", "--dispute-below", "0.8")
+    assert "changed: --dispute-below: recorded 0.7, now 0.8" in changed
+    _printed(capfd, "ask", "c.db", "-n", 4, "--out", "x")
+    for query in _asked():
+        mask = masks[int(query["image"])]
+        _paint(query, "ann", mask)
+        _paint(query, "bob", 1 - mask if query["image"] == "2" else mask)
+    told = _printed(capfd, "tell", "c.db")
+    (key,) = [query["query"] for query in _asked() if query["image"] == "2"]
+    assert f"{key} is disputed: ann and bob agree by 0.00, below 0.8; one more person is asked" in told
+    assert told.rstrip().endswith("alkit ask c.db")
+    assert "ada is asked, and decides" in " ".join(_printed(capfd, "status", "c.db").split())
+    assert json.loads(_printed(capfd, "status", "c.db", "--json"))["annotators_agree"]["disputed"] == ["2"]
+    _printed(capfd, "ask", "c.db")
+    _paint({"query": key}, "ada", masks[2])
+    _printed(capfd, "tell", "c.db")
+    assert json.loads(_printed(capfd, "status", "c.db", "--json"))["annotators_agree"]["disputed"] == []

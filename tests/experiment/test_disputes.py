@@ -1,5 +1,7 @@
 """What becomes of disputed images is a recorded choice, and nothing is decided silently towards class 0."""
 
+import importlib.util
+
 import numpy as np
 import pytest
 
@@ -48,8 +50,8 @@ def _trained(experiment):
 
 @pytest.mark.parametrize("join", ["majority", "staple"])
 def test_two_masks_that_do_not_overlap_are_ignored_where_they_differ(join):
-    if join == "staple":
-        pytest.importorskip("SimpleITK")
+    if join == "staple" and importlib.util.find_spec("SimpleITK") is None:
+        pytest.skip("SimpleITK is not installed")
     experiment, id, receipt = _experiment(join)
     label = _trained(experiment)[id]
     assert set(np.unique(label[(ONE | OTHER) == 1])) == {255}

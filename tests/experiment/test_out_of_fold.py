@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import alkit
-from alkit.experiment.out_of_fold import QUALITIES
+from alkit.record.changing import QUALITIES
 
 CLASSES = ("skin", "lesion")
 _, MASKS = alkit.synthetic.lesions(12, size=16)
@@ -105,3 +105,10 @@ def test_classes_of_images_have_the_probability_of_their_class_as_quality():
     quality = experiment.label_quality(folds=4)
     assert next(iter(quality)) == "0005"
     assert max(quality.values()) <= 1
+
+
+def test_the_quality_of_a_removed_image_is_forgotten(tmp_path):
+    experiment = _experiment(tmp_path / "r.db")
+    experiment.label_quality(folds=3)
+    experiment.remove("0005", "consent withdrawn")
+    assert "0005" not in experiment._parts.store.fact(QUALITIES)["qualities"]

@@ -1024,7 +1024,12 @@ EXAMPLES = {
 
 STORE = {
     "add_answers": {"decide": lambda t: lambda asked, known: [], "sent": lambda t: False},
-    "add_queries": {"new": lambda t: [t.query], "pseudo": lambda t: None},
+    "add_queries": {
+        "new": lambda t: [t.query],
+        "pseudo": lambda t: None,
+        "prelabels": lambda t: None,
+        "facts_now": lambda t: {},
+    },
     "commit_round": {
         "result": lambda t: alkit.RoundResult(0, (), 1),
         "model": lambda t: b"x",
@@ -1034,7 +1039,6 @@ STORE = {
     },
     "used_in": {"round": lambda t: 0},
     "withdraw": {"reviews": lambda t: False},
-    "set_prelabels_at": {"files": lambda t: {}},
     "set_figures": {"round": lambda t: 0, "figures": lambda t: {"stability": {"changed": 0.5}}},
     "revise_queries": {"changed": lambda t: [], "facts_now": lambda t: {}},
     "change_queries": {"sizes": lambda t: {}, "wanted": lambda t: 1},

@@ -567,6 +567,19 @@ def test_a_withdrawn_query_keeps_its_note_before_and_after_an_answer(fake, folde
     assert len(fake.tasks[0]["data"]["alkit_note"].splitlines()) == 2
 
 
+def test_what_a_review_found_stays_above_the_image(fake, folder):
+    oracle(fake, folder).ask(QUERIES)
+    fake.annotate(1, rotated_regions((0, 0)))
+    for _ in range(2):
+        one = oracle(fake)
+        list(one.poll())
+        one.reviewed(QUERIES[0], "user-1", "Your label was looked at again.\n")
+    assert fake.tasks[0]["data"]["alkit_note"].splitlines() == [
+        "Reviewed: the label of user-1. Your label was looked at again."
+    ]
+    assert patches(fake) == 1
+
+
 def test_a_project_that_another_campaign_uses_is_refused(fake, folder):
     oracle(fake, folder, campaign="one").ask(QUERIES[:1])
     assert fake.tasks[0]["data"]["alkit_campaign"] == "one"
