@@ -188,7 +188,7 @@ def recorded_test_set(record: Store, pool: Pool, report: Report) -> dict[str, An
     return {"test": test, "oracle": _recorded_oracle(form, test, Settings(record).spec)}
 
 
-def _read_again(form: Mapping[str, Any], size: Sequence[int] | None) -> tuple[PoolBase, Mapping[str, Any]]:
+def _read_again(form: Mapping[str, Any], size: Sequence[int] | None) -> tuple[Any, Mapping[str, Any]]:
     """Return the images of a recorded test set in a working size, and their description; None for that of tiles."""
     from alkit.configuration.construct import build
     from alkit.record.grouping import grouping_from
