@@ -91,16 +91,14 @@ def shown_figure(result: RoundResult, name: str, *, tested: bool, short: bool = 
     Parameters
     ----------
     tested:
-        Whether the campaign has a test set. Records of earlier versions do not tell how large it is.
+        As there.
     short:
         Whether the interval has two decimals and a line of its own, for a cell of a table.
     """
-    if tested and name in result.metrics and result.measured_on == "hold-out":
-        return f"{result.metrics[name]:.3f}"
     found = result.interval(name)
     if short and found is not None and found.low is not None and found.high is not None:
         return f"{found.value:.3f}\n[{found.low:.2f}, {found.high:.2f}]"
-    return result.figure_text(name)
+    return result.figure_text(name, tested=tested)
 
 
 def changes(history: Sequence[RoundResult], name: str | None) -> list[float | None]:

@@ -11,11 +11,13 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from alkit.configuration.forms import Written
 from alkit.errors import one_line
 from alkit.trained.model import TrainedModel
 from alkit.trained.sample import Card, fit_of, sample
+from alkit.values.audit import AuditFigures
 from alkit.values.queries import State
 from alkit.values.rounds import RoundResult, measured_on
 
@@ -100,12 +102,29 @@ def card(
                 "held_out": result.n_held_out,
                 "pseudo_labels": result.n_pseudo,
                 "metrics": dict(result.metrics),
+                **_shown(result, tested=origin.tested),
+                **({} if result.audit is None else {"audit": _audit(result.audit)}),
                 "agreement": result.agreement,
             }
             for result in origin.history
         ],
     }
     return {**found, "limits": limits(found)}
+
+
+def _shown(result: RoundResult, *, tested: bool) -> dict[str, Any]:
+    """Return the metrics as they are shown: with an interval; those of few images without one are missing."""
+    shown = {name: result.figure_text(name, tested=tested) for name in result.metrics}
+    plain = {name: f"{value:.3f}" for name, value in result.metrics.items()}
+    return {} if shown == plain else {"shown": {name: text for name, text in shown.items() if text is not None}}
+
+
+def _audit(audit: AuditFigures) -> dict[str, Any]:
+    """Return the figures on an audit set without its images."""
+    form = audit.written()
+    return {name: form[name] for name in ("drawn", "of", "skipped", "disputed", "main", "figures")} | {
+        "measured": audit.measured
+    }
 
 
 def _unasked_text(labels: Mapping[str, int]) -> str:
@@ -142,6 +161,11 @@ def limits(card: Card) -> list[str]:
     ]
     if card["measured_on"] is None:
         found.append("The model was never evaluated, so there are no metrics.")
+    elif card["measured_on"] == "audit set":
+        found.append(
+            "The metrics are measured on an audit set: images drawn at random from the pool, labelled like others and "
+            "never trained on. The intervals have a confidence of 95 %."
+        )
     elif card["measured_on"] == "hold-out":
         n = labels["held_out"]
         found.append(
@@ -261,7 +285,9 @@ def _figures(card: Card) -> str:
     rows = [["round", "labels", "held out", "pseudo-labels", *map(_literal, names)]]
     rows += [["---:"] * len(rows[0])]
     for result in rounds:
-        figures = [f"{result['metrics'][name]:.3f}" if name in result["metrics"] else "" for name in names]
+        plain = {name: f"{value:.3f}" for name, value in result["metrics"].items()}
+        shown = result.get("shown", plain)
+        figures = [shown.get(name, "").replace("[", "\\[") for name in names]
         counts = [result[key] for key in ("round", "labels", "held_out", "pseudo_labels")]
         rows.append([*map(str, counts), *figures])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)

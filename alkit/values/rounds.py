@@ -106,9 +106,18 @@ class RoundResult:
         return self.intervals.get(name)
 
     @checked
-    def figure_text(self, name: str) -> str | None:
+    def figure_text(self, name: str, *, tested: bool = False) -> str | None:
         """Return a metric as it may be shown: from fewer than 20 images with its interval, or not at all.
 
+        Parameters
+        ----------
+        name:
+            Name of the metric.
+        tested:
+            Whether the campaign has a test set: a record of an earlier version does not tell what was measured on it.
+
+        Examples
+        --------
         >>> result = RoundResult(0, (), 9, {"dice": 0.7}, n_held_out=3)
         >>> result.figure_text("dice") is None
         True
@@ -124,7 +133,7 @@ class RoundResult:
             if self.measured_on != "audit set" or self.audit is None
             else self.audit.measured
         )
-        on_few = 0 < n < FEW_IMAGES
+        on_few = 0 < n < FEW_IMAGES and not (tested and self.measured_on == "hold-out")
         return None if on_few else f"{self.metrics[name]:.3f}"
 
     def _repr_html_(self) -> str:

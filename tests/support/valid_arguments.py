@@ -424,7 +424,7 @@ EXAMPLES = {
         "cache": lambda t: None,
     },
     "alkit.RoundResult.interval": {"name": lambda t: "dice"},
-    "alkit.RoundResult.figure_text": {"name": lambda t: "dice"},
+    "alkit.RoundResult.figure_text": {"name": lambda t: "dice", "tested": lambda t: True},
     "alkit.RoundResult": {
         "audit": lambda t: None,
         "intervals": lambda t: {"dice": t.interval},
