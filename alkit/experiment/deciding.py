@@ -10,6 +10,7 @@ from alkit.labels.joining import Join, majority, one
 from alkit.record.disputes import recorded_disputes
 from alkit.record.reviews import decided_by_review
 from alkit.record.states import Answered
+from alkit.record.store import Store
 from alkit.report.annotators import recorded_agreement
 
 FEW = 8
@@ -40,16 +41,21 @@ def decide(parts: Parts, known: Mapping[str, Answered]) -> Deciding:
 
     The label that a review gave counts alone.
     """
-    disputes = recorded_disputes(parts.store)
+    return decide_in(parts.store, parts.terms.join, known)
+
+
+def decide_in(store: Store, join: str | Join, known: Mapping[str, Answered]) -> Deciding:
+    """Return which of the answers in a record that count are trained on, with the rule that joins them in it."""
+    disputes = recorded_disputes(store)
     several = {id for id, own in known.items() if len(own.labels) > 1}
     if not several:
         return Deciding(known)
-    reviewed = decided_by_review(parts.store.snapshot().asked, known)
+    reviewed = decided_by_review(store.snapshot().asked, known)
     known = {**known, **{id: Answered((reviewed[id],)) for id in several & reviewed.keys()}}
     several -= reviewed.keys()
     if disputes.decided == "join" or not several:
         return Deciding(known)
-    disputed = [id for id in recorded_agreement(parts.store, disputes.below).disputed if id in several]
+    disputed = [id for id in recorded_agreement(store, disputes.below).disputed if id in several]
     if disputes.decided == "leave-out":
         left = {id: own for id, own in known.items() if id not in set(disputed)}
         return Deciding(left, notes=_note(disputed, "are disputed and left out of the training"))
@@ -59,7 +65,7 @@ def decide(parts: Parts, known: Mapping[str, Answered]) -> Deciding:
         if by_senior:
             found[id] = Answered(by_senior)
             decided.append(id)
-    joins = dict.fromkeys(disputed, majority) if parts.terms.join in ("one", one) else {}
+    joins = dict.fromkeys(disputed, majority) if join in ("one", one) else {}
     return Deciding(found, joins, _note(decided, f"have the label of {disputes.senior}, who decides"))
 
 

@@ -39,11 +39,13 @@ def agreement(campaign: Campaign) -> list[AnyBlock]:
         ]
     measure, disputed = MEASURES[found.measure], set(found.disputed)
     mean = "" if found.mean is None else f" They agree by {found.mean:.2f} ({measure}) in the mean."
+    decided = {image.id for image in found.images if image.agreement < found.below} & found.settled
+    settled = f" Of {counted(len(decided), 'more image')} the label is decided." if decided else ""
     blocks: list[AnyBlock] = [
         Text(
             f"{counted(len(found.images), 'image')} {'has' if len(found.images) == 1 else 'have'} labels of several "
             f"people.{mean} {counted(len(disputed), 'image')} with an agreement below {found.below:g} "
-            f"{'is' if len(disputed) == 1 else 'are'} disputed."
+            f"{'is' if len(disputed) == 1 else 'are'} disputed.{settled}"
         )
     ]
     classes = list(found.by_class) if len(found.by_class) > 1 else []

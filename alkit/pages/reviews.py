@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from alkit.errors import AlkitError
 from alkit.pages.campaign import Campaign
 from alkit.pages.words import counted, listed, number, person, short, short_day
-from alkit.report.blocks import AnyBlock, Note
+from alkit.report.blocks import AnyBlock
 from alkit.report.page import Table, Text
-from alkit.report.reviews import Review, in_words, recorded_reviews
+from alkit.report.reviews import Review, in_words
 
 MOST = 30
 """Greatest number of reviews that are listed."""
@@ -22,10 +21,7 @@ ORDER = ("corrected", "rejected", None, "kept")
 
 def reviews(campaign: Campaign) -> list[AnyBlock]:
     """Return the blocks about reviews; none if no label was asked again."""
-    try:
-        found = recorded_reviews(campaign.record)
-    except AlkitError as reason:
-        return [Note(f"The reviews cannot be read: {short(reason)}")]
+    found = campaign.summary.reviews
     if not found:
         return []
     ordered = sorted(found, key=lambda review: (ORDER.index(review.outcome), review.asked_at, review.key))

@@ -9,6 +9,7 @@ import numpy as np
 
 from alkit.errors import AlkitError
 from alkit.evaluation.agreement import dice_of_two
+from alkit.experiment.deciding import decide_in
 from alkit.labels.framing import to_working
 from alkit.labels.joining import join_rule
 from alkit.pages.campaign import Campaign
@@ -108,13 +109,16 @@ def _sorted_cases(campaign: Campaign, ids: Sequence[str]) -> list[Case]:
 
 def _cases(campaign: Campaign, ids: Sequence[str]) -> Iterator[Case]:
     spec, files = campaign.settings.spec, LabelFiles(campaign.record)
-    join, fit = join_rule(campaign.settings.terms.join), fit_of(campaign.settings.declared.get("pool"))
+    recorded, fit = campaign.settings.terms.join, fit_of(campaign.settings.declared.get("pool"))
+    told = decide_in(campaign.record, recorded, {id: campaign.snapshot.known[id] for id in ids})
+    ids, joins = [id for id in ids if id in told.known], told.joins
     working = campaign.settings.shape[1:]
     assert campaign.pool is not None
     frames = dict(zip(ids, frames_of(campaign.pool, ids), strict=True))
-    files.fetch([answer.label for id in ids for answer in campaign.labels[id] if answer.label])
+    files.fetch([answer.label for id in ids for answer in told.known[id].labels if answer.label])
     for id, predicted in predict(campaign, last_model(campaign), ids):
-        own = [files.read(answer.label) for answer in campaign.labels[id] if answer.label]
+        own = [files.read(answer.label) for answer in told.known[id].labels if answer.label]
+        join = joins.get(id, join_rule(recorded))
         joined = own[0] if len(own) == 1 else join(at_one_size(own, spec, working, fit), spec.with_ignore())
         if joined is not None and (score := _score(joined, predicted, frames[id], spec)) is not None:
             yield Case(id, score, joined, predicted, frames[id])

@@ -116,7 +116,7 @@ def test_each_section_tells_what_was_recorded(page):
     assert "Each dot is an image" in sections["Map of the pool"]
     assert "The worst cases cannot be shown" not in sections["Worst cases"]
     assert "A label takes 30 s on average" in sections["Cost and forecast"]
-    assert "No forecast: a forecast needs 3 rounds" in sections["Cost and forecast"]
+    assert "No forecast: " in sections["Cost and forecast"]
     assert "What the stopping rules say." in sections["Cost and forecast"]
     queries = sections["Queries, skips and refusals"]
     assert f"blurred {HOSTILE}" in queries
