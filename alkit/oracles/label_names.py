@@ -20,6 +20,9 @@ SKIPPING = frozenset({"skip", "skipped", "unusable"})
 REASONS, TRUE = frozenset({"reason", "comment"}), frozenset({"true", "yes", "1", "x"})
 """Names of attributes and columns that state why an image is skipped; and values that set an attribute."""
 
+SKIPPED = "skipped"
+"""The tag of an image that was skipped by a button of the tool."""
+
 Plane = npt.NDArray[np.bool_]
 """The pixels of a label, ``(h, w)``."""
 

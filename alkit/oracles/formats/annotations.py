@@ -66,6 +66,10 @@ class AnnotatedImage:
         Another name that it can have, which counts if `name` is not that of a known image.
     reason:
         Why it is skipped, if it is.
+    seconds:
+        Time that the annotator needed; None if the file does not state it.
+    is_answered:
+        Whether the file says that somebody has answered, so that an image without regions is all background.
     """
 
     name: str
@@ -75,6 +79,8 @@ class AnnotatedImage:
     fault: str = ""
     also: str = ""
     reason: str = ""
+    seconds: float | None = None
+    is_answered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,8 @@ def answers(
                 label = _class(image, spec, path.name)
             else:
                 label = _label(image, query, spec, path.name, content.strays)
-        yield Answer(query.id, label, annotator, revision, exported=True, query=key, remarks=said)
+        seconds = own[0][1].seconds if len(own) == 1 else None
+        yield Answer(query.id, label, annotator, revision, seconds, exported=True, query=key, remarks=said)
     for remark in remarks:
         yield Answer(path.name, Invalid(remark), annotator, revision)
 
@@ -158,7 +159,7 @@ def _label(
         return Invalid(f"{where} cannot be read: {image.fault}")
     skips = [region.label for region in image.regions if region.label not in values and says_skip(region.label)]
     if skips or any(map(says_skip, image.tags)):
-        said = skip_of(next(filter(says_skip, image.tags), None) or skips[0])
+        said = skip_of(next(filter(says_skip, image.tags), None) or skips[0], image.reason)
         if len(skips) < len(image.regions):
             return Invalid(f"{where} is {said}, and has regions: delete one or the other")
         return Skip(str(said))
@@ -175,6 +176,8 @@ def _label(
             hint=nearest(strangers[0], values),
         )
         return Invalid(str(reason))
+    if image.is_answered and not image.regions and query.sizes:
+        return paint((), query.sizes[0], spec)
     if not image.regions and strays:
         return Invalid(f"{where} has no region, but {file} has items that belong to no image: {strays[0]}")
     if query.sizes and image.size not in query.sizes:  # the query of an image that was removed has none
@@ -192,6 +195,8 @@ def _class(image: AnnotatedImage, spec: LabelSpec, file: str) -> int | Skip | In
         return Invalid(f"{where} cannot be read: {image.fault}")
     if image.regions:
         return Invalid(f"{where} has regions, but each image has one class: tag the whole image")
+    if not tags:
+        return Invalid(f"{where} has no class")
     if len(tags) > 1:
         return Invalid(f"{where} has {_listed(list(map(repr, tags)))}, but each image has one class: keep one of them")
     if tags[0] in spec.classes:
@@ -231,7 +236,7 @@ def _classes(image: AnnotatedImage, spec: LabelSpec, file: str, strays: Sequence
 
 
 def _is_annotated(image: AnnotatedImage, spec: LabelSpec) -> bool:
-    return bool(image.regions or _telling_tags(image, spec) or image.fault)
+    return bool(image.regions or image.is_answered or _telling_tags(image, spec) or image.fault)
 
 
 def _telling_tags(image: AnnotatedImage, spec: LabelSpec) -> list[str]:

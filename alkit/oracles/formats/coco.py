@@ -28,7 +28,7 @@ import numpy as np
 
 from alkit._reading.limits import check_pixels
 from alkit.errors import DataError, LabelError
-from alkit.oracles.formats import labelme, rle
+from alkit.oracles.formats import labelme, labelstudio_json, rle
 from alkit.oracles.formats.annotations import AnnotatedImage, Content, Region, fault_text
 from alkit.oracles.formats.format import Format, Page, people_of
 from alkit.oracles.label_names import Plane, label_planes, label_values, skip_in
@@ -85,9 +85,8 @@ def decode(path: Path, content: bytes) -> Content:
         found = json.loads(content, object_pairs_hook=_mapping)
         if labelme.is_labelme(found):
             return labelme.decode(path, found)
-        if _is_label_studio(found):
-            hint = "an export as COCO; or, on the command line, --from label-studio"
-            raise DataError(f"{path} is an export in the JSON of Label Studio, which is not read", hint=hint)
+        if labelstudio_json.is_export(found):
+            return labelstudio_json.decode(found).check(path)
         found = _object(found)
         images, strays = _images(_list(found, "images"))
         names = _category_names(_list(found, "categories"))
@@ -115,10 +114,6 @@ def decode(path: Path, content: bytes) -> Content:
     except DAMAGE as reason:
         expected = "images, categories and annotations"
         raise DataError(f"{path} is not a COCO file", got=fault_text(reason), expected=expected) from reason
-
-
-def _is_label_studio(found: object) -> bool:
-    return isinstance(found, list) and bool(found) and all(isinstance(one, dict) and "data" in one for one in found)
 
 
 def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from alkit.errors import LabelError
 from alkit.labels.sets import label_of, split_set
 from alkit.oracles.label_names import says_skip, skip_of
-from alkit.oracles.labelstudio.regions import mask_of, tags_and_labels
+from alkit.oracles.labelstudio.regions import mask_of, tags_and_labels, written
 from alkit.oracles.times import revision_of
 from alkit.values.answers import Answer, Invalid, Skip
 from alkit.values.label_spec import NONE, Label, LabelSpec, Size
@@ -92,10 +92,10 @@ def _label(annotation: Mapping[str, Any], data: Mapping[str, Any], spec: LabelSp
     result = annotation.get("result")
     tags, labels = tags_and_labels(result)
     if spec.per == "image":
-        return _chosen(tags, labels, spec, _written(result))
+        return _chosen(tags, labels, spec, written(result))
     skips = [label for label in labels if label not in spec.classes and says_skip(label)]
     if skips or any(map(says_skip, tags)):
-        said = skip_of(next(filter(says_skip, tags), None) or skips[0], _written(result))
+        said = skip_of(next(filter(says_skip, tags), None) or skips[0], written(result))
         if len(skips) < len(labels):
             return Invalid(f"the image is {said}, and has regions: delete one or the other")
         return Skip(str(said))
@@ -107,17 +107,6 @@ def _label(annotation: Mapping[str, Any], data: Mapping[str, Any], spec: LabelSp
         return mask_of(result, spec, _size(data))
     except LabelError as reason:
         return Invalid(str(reason))
-
-
-def _written(result: object) -> str:
-    """Return the first text that the annotator wrote, such as why an image cannot be used."""
-    for entry in result if isinstance(result, Sequence) else ():
-        value = entry.get("value") if isinstance(entry, Mapping) and entry.get("type") == "textarea" else None
-        text = value.get("text") if isinstance(value, Mapping) else None
-        for one in text if isinstance(text, list) else [text]:
-            if isinstance(one, str) and one.strip():
-                return one.strip()
-    return ""
 
 
 def _chosen(tags: Sequence[str], drawn: Sequence[str], spec: LabelSpec, written: str) -> Label | int | Skip | Invalid:

@@ -12,7 +12,7 @@ have soft edges: a pixel counts as painted if its alpha is at least 128.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from io import BytesIO
 from typing import Any, Literal, get_args
@@ -85,8 +85,8 @@ def mask_of(result: object, spec: LabelSpec, size: Size) -> Mask:
     sizes: set[Size] = set()
     images: set[str] = set()
     for entry in filter(_is_drawn, result):
-        drawn.append(Region(_label(entry, values), partial(_painted_pixels, entry)))
-        sizes.add(_size(entry))
+        drawn.append(Region(_label(entry, values), partial(pixels_of, entry)))
+        sizes.add(size_of(entry))
         images.add(_image(entry))
     if len(images) > 1:
         raise LabelError("all regions must be drawn on one image", got=", ".join(sorted(images)))
@@ -220,6 +220,44 @@ def alpha_of(url: str, size: Size | None = None) -> Mask:
         return np.asarray(file.convert("RGBA").getchannel("A"))
 
 
+def drawn_in(result: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Yield the drawn regions of an annotation on its only image.
+
+    Raises
+    ------
+    LabelError
+        They are on several images.
+    """
+    drawn = list(filter(_is_drawn, result))
+    if len(images := {_image(entry) for entry in drawn}) > 1:
+        raise LabelError("all regions must be drawn on one image", got=", ".join(sorted(images)))
+    yield from drawn
+
+
+def label_of(region: Mapping[str, Any]) -> str:
+    """Return the only label of a region; raise a :class:`LabelError` if it is of an unknown kind or has several."""
+    kind, value = _kind(region), region.get("value")
+    labels = value.get(f"{kind}labels") if isinstance(value, Mapping) else None
+    if not isinstance(labels, list) or len(labels) != 1:
+        raise LabelError(f"a {kind} region must have one label", got=labels or "none")
+    return str(labels[0])
+
+
+def written(result: object) -> str:
+    """Return the first text that the annotator wrote, such as why an image cannot be used.
+
+    >>> written([{"type": "textarea", "value": {"text": ["blurred"]}}])
+    'blurred'
+    """
+    for entry in result if isinstance(result, Sequence) else ():
+        value = entry.get("value") if isinstance(entry, Mapping) and entry.get("type") == "textarea" else None
+        text = value.get("text") if isinstance(value, Mapping) else None
+        for one in text if isinstance(text, list) else [text]:
+            if isinstance(one, str) and one.strip():
+                return one.strip()
+    return ""
+
+
 def _is_drawn(entry: Mapping[str, Any]) -> bool:
     kind = str(entry.get("type")).lower()
     return kind != "relation" and kind not in REMARKS
@@ -250,7 +288,8 @@ def _kind(region: Mapping[str, Any]) -> Kind:
     raise LabelError("a region must be a bitmask, brush or polygon", got=said)
 
 
-def _size(region: Mapping[str, Any]) -> Size:
+def size_of(region: Mapping[str, Any]) -> Size:
+    """Return height and width of the image of a region; raise a :class:`LabelError` if it was rotated."""
     if region.get("image_rotation"):
         raise LabelError(
             "the image was rotated while it was labelled",
@@ -271,9 +310,9 @@ def _image(region: Mapping[str, Any]) -> str:
     return f"{name}, page {page}" if page else name
 
 
-def _painted_pixels(region: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
-    """Return the painted pixels of a region, ``(h, w)``."""
-    size, shape = _size(region), region["value"]
+def pixels_of(region: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
+    """Return the painted pixels of a region, ``(h, w)``; raise a :class:`LabelError` if they cannot be decoded."""
+    size, shape = size_of(region), region["value"]
     match _kind(region):
         case "bitmask":
             return np.asarray(alpha_of(str(shape.get("imageDataURL")), size) >= PAINTED)

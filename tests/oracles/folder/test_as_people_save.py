@@ -357,6 +357,41 @@ def test_a_damaged_file_of_labelme_is_refused_alone(place, damage):
     assert "b.json" in unread or isinstance(found["b"].label, Invalid)
 
 
+def task(name, *result, **annotation):
+    more = {"lead_time": 4.5, **annotation}
+    return {"id": 1, "data": {"image": f"/data/upload/1/1f2e3d4c-{name}"}, "annotations": [{"result": result, **more}]}
+
+
+def outline(label, low, high, **more):
+    points = [[low, low], [high, low], [high, high], [low, high]]
+    sizes = {"original_width": 16, "original_height": 16, "to_name": "image", "image_rotation": 0}
+    return {"type": "polygonlabels", "value": {"points": points, "polygonlabels": [label]}, **sizes, **more}
+
+
+def test_an_export_of_label_studio_is_read(place):
+    why = {"type": "textarea", "value": {"text": ["too dark"]}}
+    unusable = {"type": "choices", "value": {"choices": ["unusable"]}}
+    tasks = [
+        task("b.png", outline("hair", 10, 60), outline("lesion", 40, 90)),
+        task("c.png"),
+        task("0017.png", unusable, why),
+        task("Gr%C3%B6%C3%9Fe_7.png", outline("hair", 10, 60, image_rotation=90)),
+        task("nobody.png", outline("hair", 10, 60)),
+        {"id": 9, "data": 7},
+    ]
+    saved(place, "export.json", json.dumps(tasks))
+    found, unread = polled(place, THREE)
+    assert unread == {}
+    assert found["b"].label[[8, 3, 0], [8, 3, 0]].tolist() == [1, 2, 0]
+    assert found["b"].seconds == 4.5
+    assert not found["c"].label.any()
+    assert found["ward 3/0017"].label == Skip("marked 'unusable': too dark")
+    assert "rotated" in found["Größe 7"].label.reason
+    note = (place / "ann" / "export.json.refused.txt").read_text()
+    assert "1f2e3d4c-nobody.png" in note
+    assert "task 6 without an image" in note
+
+
 def test_a_tag_an_attribute_or_a_column_skips_an_image_with_the_reason(place):
     said = '<attribute name="unusable">true</attribute><attribute name="reason">blurred</attribute>'
     tag = f'<tag label="quality">{said}</tag>'
