@@ -16,7 +16,7 @@ from alkit.cli.printing import echo, quote
 from alkit.cli.stores import Record
 
 if TYPE_CHECKING:
-    from alkit.oracles.formats.annotations import Empty
+    from alkit.oracles.annotations import Empty
 
 PART = 100
 """Number of labels that are recorded at once, and are in memory."""

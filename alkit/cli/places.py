@@ -15,8 +15,8 @@ from alkit.record.changing import PLACE
 
 if TYPE_CHECKING:
     from alkit.cli.stores import Typed
+    from alkit.oracles.annotations import Empty
     from alkit.oracles.folder.oracle import FolderOracle
-    from alkit.oracles.formats.annotations import Empty
     from alkit.oracles.labelstudio.oracle import LabelStudioOracle
     from alkit.oracles.labelstudio.regions import Kind
     from alkit.protocols import Pool

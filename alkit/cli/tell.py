@@ -17,7 +17,7 @@ from alkit.cli.printing import echo, quote
 from alkit.cli.stores import Record
 
 if TYPE_CHECKING:
-    from alkit.oracles.formats.annotations import Empty
+    from alkit.oracles.annotations import Empty
     from alkit.values.answers import Answer
 
 

@@ -13,7 +13,7 @@ from alkit.cli.naming import naming
 from alkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from alkit.oracles.formats.annotations import Empty
+    from alkit.oracles.annotations import Empty
     from alkit.pools.volumes.pool import VolumePool
     from alkit.protocols import Pool
     from alkit.values.answers import Answer

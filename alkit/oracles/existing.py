@@ -16,8 +16,8 @@ from alkit._files import without_tilde
 from alkit._reading.inside import leads_out
 from alkit.errors import AlkitError, DataError, LabelError, nearest
 from alkit.labels.masks import class_ids, read_mask
+from alkit.oracles.annotations import Empty
 from alkit.oracles.class_sets import read_set_table
-from alkit.oracles.formats.annotations import Empty
 from alkit.oracles.formats.registry import FORMATS
 from alkit.oracles.mask_files import SUFFIXES
 from alkit.oracles.simulated import MaskOracle

@@ -10,7 +10,7 @@ from pathlib import Path
 from alkit._files import without_tilde
 from alkit._reading.inside import read_inside
 from alkit.errors import AlkitError, ConfigurationError, DataError
-from alkit.oracles.formats.annotations import Empty
+from alkit.oracles.annotations import Empty
 from alkit.pools.volumes.masks import find_labels, masks_of
 from alkit.pools.volumes.pool import volumes_of
 from alkit.pools.volumes.scanning import FIELD

@@ -17,7 +17,7 @@ from PIL import Image
 import alkit
 from alkit.errors import AlkitError, ConfigurationError, ImageError, LabelError
 from alkit.labels import read_mask
-from alkit.oracles.formats import rle
+from alkit.oracles import rle
 from alkit.oracles.formats.coco import COCO
 from alkit.oracles.formats.cvat import CVAT
 from alkit.oracles.labelstudio.regions import mask_of
@@ -104,7 +104,7 @@ def test_a_polygon_with_many_far_corners_is_refused_and_does_not_end_the_process
     code = """
     import numpy as np
     from alkit.errors import LabelError
-    from alkit.oracles.formats import rle
+    from alkit.oracles import rle
     points = np.random.default_rng(0).uniform(-12000, 12000, 600_000).tolist()
     try:
         rle.polygon(points, (3000, 4000))

@@ -11,7 +11,7 @@ from PIL import Image
 import alkit
 from alkit import Answer
 from alkit.errors import LabelError, QueryError
-from alkit.oracles.formats.annotations import AnnotatedImage, Content, Region
+from alkit.oracles.annotations import AnnotatedImage, Content, Region
 from alkit.oracles.formats.answers import answers
 from alkit.values import Skip, State
 

@@ -46,13 +46,13 @@ from alkit._reading.inside import leads_out
 from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_number
 from alkit.errors import ConfigurationError, StoreError, UnknownNameError, nearest, one_line
+from alkit.oracles.annotations import Empty
 from alkit.oracles.folder.inbox import scan
 from alkit.oracles.folder.layout import REVIEWED
 from alkit.oracles.folder.notes import refusal, refusals
 from alkit.oracles.folder.outbox import Outbox
 from alkit.oracles.folder.reading import EMPTY, Reader
 from alkit.oracles.folder.strays import write_notes
-from alkit.oracles.formats.annotations import Empty
 from alkit.oracles.formats.registry import FORMATS, NAMES, NIFTI, format_of
 from alkit.oracles.label_names import label_values
 from alkit.pools.volumes.pool import volumes_of

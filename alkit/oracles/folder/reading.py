@@ -15,10 +15,10 @@ import numpy.typing as npt
 from alkit._reading.inside import read_inside
 from alkit._reading.limits import PIXELS, limit
 from alkit.errors import ConfigurationError, DataError, LabelError
+from alkit.oracles.annotations import Empty
 from alkit.oracles.folder.inbox import AnnotationFile, Entry
 from alkit.oracles.folder.layout import MASKS, TABLE, ending, version_of
 from alkit.oracles.folder.masks import answered_mask
-from alkit.oracles.formats.annotations import Empty
 from alkit.oracles.formats.close_names import said
 from alkit.oracles.formats.registry import format_name, format_of
 from alkit.oracles.times import revision_of

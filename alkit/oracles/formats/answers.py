@@ -15,7 +15,7 @@ from pathlib import Path
 
 from alkit.errors import ConfigurationError, LabelError, nearest
 from alkit.labels.sets import label_of, split_set
-from alkit.oracles.formats.annotations import AnnotatedImage, Content, Empty, paint
+from alkit.oracles.annotations import AnnotatedImage, Content, Empty, paint
 from alkit.oracles.formats.close_names import Meant
 from alkit.oracles.label_names import label_values, says_skip, skip_of
 from alkit.values.answers import Answer, Invalid, Skip

@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from unicodedata import normalize
 from urllib.parse import unquote
 
-from alkit.oracles.formats.annotations import AnnotatedImage
+from alkit.oracles.annotations import AnnotatedImage
 from alkit.oracles.formats.image_names import DEEPEST, LEADING, ImageNames, ends_of, image_names
 from alkit.pools.decoding import SUFFIXES
 from alkit.values.queries import Query

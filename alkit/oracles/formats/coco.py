@@ -28,8 +28,9 @@ import numpy as np
 
 from alkit._reading.limits import check_pixels
 from alkit.errors import DataError, LabelError
-from alkit.oracles.formats import labelme, labelstudio_json, rle
-from alkit.oracles.formats.annotations import AnnotatedImage, Content, Region, fault_text
+from alkit.oracles import rle
+from alkit.oracles.annotations import AnnotatedImage, Content, Region, fault_text
+from alkit.oracles.formats import labelme, labelstudio_json
 from alkit.oracles.formats.format import Format, Page, people_of
 from alkit.oracles.label_names import Plane, label_planes, label_values, skip_in
 from alkit.values.label_spec import LabelSpec, Size

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from alkit.errors import DataError, LabelError
 from alkit.labels.sets import set_text
+from alkit.oracles.annotations import AnnotatedImage, Content
 from alkit.oracles.class_sets import read_set_table
-from alkit.oracles.formats.annotations import AnnotatedImage, Content
 from alkit.oracles.formats.format import Format, Page
 from alkit.oracles.label_names import REASONS
 from alkit.values.label_spec import LabelSpec

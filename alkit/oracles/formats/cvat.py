@@ -28,8 +28,8 @@ import numpy.typing as npt
 
 from alkit._reading.limits import check_pixels
 from alkit.errors import DataError, LabelError
-from alkit.oracles.formats import rle
-from alkit.oracles.formats.annotations import AnnotatedImage, Content, Region, fault_text
+from alkit.oracles import rle
+from alkit.oracles.annotations import AnnotatedImage, Content, Region, fault_text
 from alkit.oracles.formats.format import Format, Page, people_of
 from alkit.oracles.label_names import Plane, label_planes, label_values, says_skip, skip_in
 from alkit.pictures.colours import CLASS_COLOURS, colour

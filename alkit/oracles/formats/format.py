@@ -19,7 +19,7 @@ from alkit._files import without_tilde, write_atomically
 from alkit._reading.inside import leads_out, read_inside
 from alkit._reading.limits import read_file
 from alkit.errors import ConfigurationError, DataError, StoreError
-from alkit.oracles.formats.annotations import Content, Empty
+from alkit.oracles.annotations import Content, Empty
 from alkit.oracles.formats.answers import answers, unannotated
 from alkit.oracles.times import revision_of
 from alkit.pictures.files import image_file

@@ -24,8 +24,8 @@ from alkit._reading.images import open_image, refuse_damage
 from alkit._reading.inside import read_inside
 from alkit._reading.limits import check_pixels
 from alkit.errors import DataError, LabelError
-from alkit.oracles.formats import rle
-from alkit.oracles.formats.annotations import AnnotatedImage, Content, Region, fault_text
+from alkit.oracles import rle
+from alkit.oracles.annotations import AnnotatedImage, Content, Region, fault_text
 from alkit.oracles.label_names import Plane, says_skip, skip_in
 from alkit.values.label_spec import Size
 

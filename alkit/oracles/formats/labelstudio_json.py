@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from alkit.errors import LabelError
-from alkit.oracles.formats.annotations import AnnotatedImage, Content, Region
+from alkit.oracles.annotations import AnnotatedImage, Content, Region
 from alkit.oracles.label_names import SKIPPED
 from alkit.oracles.labelstudio.regions import drawn_in, label_of, pixels_of, size_of, tags_and_labels, written
 from alkit.pools.decoding import SUFFIXES

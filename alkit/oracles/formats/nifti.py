@@ -33,7 +33,7 @@ import numpy.typing as npt
 from alkit._files import atomic_file, make_folder, temporary_folder, without_tilde, write_atomically
 from alkit._reading.inside import leads_out
 from alkit.errors import ConfigurationError, DataError, ImageError, LabelError, StoreError, one_line
-from alkit.oracles.formats.annotations import Empty
+from alkit.oracles.annotations import Empty
 from alkit.oracles.formats.close_names import close_names, said
 from alkit.oracles.formats.flat_nifti import FLAT, flat_mask
 from alkit.oracles.formats.format import read_content, revision_at

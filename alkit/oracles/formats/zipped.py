@@ -20,7 +20,7 @@ import numpy.typing as npt
 from alkit._files import without_tilde
 from alkit._reading.limits import BYTES, limit, too_large
 from alkit.errors import ConfigurationError, DataError
-from alkit.oracles.formats.annotations import Content, Empty
+from alkit.oracles.annotations import Content, Empty
 from alkit.oracles.formats.answers import answers, unannotated
 from alkit.oracles.formats.format import Format, read_content, revision_at
 from alkit.protocols import Pool

@@ -23,11 +23,11 @@ import numpy.typing as npt
 from alkit._reading.images import open_image, refuse_damage
 from alkit._reading.limits import check_pixels
 from alkit.errors import LabelError, nearest
-from alkit.oracles.formats.annotations import Region, paint
-from alkit.oracles.formats.rle import check_outline
+from alkit.oracles.annotations import Region, paint
 from alkit.oracles.label_names import label_planes, label_values
 from alkit.oracles.labelstudio.brush import decode_brush, encode_brush
 from alkit.oracles.labelstudio.polygon import fill, outlines
+from alkit.oracles.rle import check_outline
 from alkit.values.label_spec import Label, LabelSpec, Mask, Size
 
 Kind = Literal["bitmask", "brush", "polygon"]

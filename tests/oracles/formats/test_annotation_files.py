@@ -16,7 +16,8 @@ from PIL import Image
 
 import alkit
 from alkit.errors import ConfigurationError, DataError, LabelError
-from alkit.oracles.formats import cvat, rle
+from alkit.oracles import rle
+from alkit.oracles.formats import cvat
 from alkit.oracles.formats.coco import COCO
 from alkit.oracles.formats.cvat import CVAT
 from alkit.oracles.formats.image_names import image_names

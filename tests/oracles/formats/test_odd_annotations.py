@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from alkit.errors import DataError
-from alkit.oracles.formats import rle
+from alkit.oracles import rle
 from alkit.oracles.formats.coco import COCO
 from alkit.oracles.formats.cvat import CVAT
 from alkit.values import Invalid, LabelSpec, Query

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 from pycocotools import mask as reference
 
 from alkit.errors import LabelError
-from alkit.oracles.formats import rle
+from alkit.oracles import rle
 
 planes = arrays.arrays(bool, st.tuples(st.integers(1, 40), st.integers(1, 40)))
 RING = np.pad(np.pad(np.zeros((2, 3), bool), 1, constant_values=True), 2)
