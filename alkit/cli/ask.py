@@ -87,6 +87,7 @@ def ask(
     from alkit.record.settings import TEST_SET
     from alkit.report.progress import progress_bar
     from alkit.sharing.workers import working
+    from alkit.values.shown import count
 
     if number is not None and hours is not None:
         raise ConfigurationError("-n and --hours cannot be combined", hint="one of them")
@@ -102,7 +103,8 @@ def ask(
         left_out: str | None = None
         tested = record.fact(TEST_SET) is not None
         done = {result.round for result in experiment.history}
-        if not was_open and number is None and hours is None:
+        reviews = record.snapshot().open_reviews
+        if not was_open and not reviews and number is None and hours is None:
             raise ConfigurationError("the number of images is missing, and no query is open", hint="-n 35")
         if hours is not None:
             check_times(record)  # before a model is trained
@@ -145,9 +147,8 @@ def ask(
     for one in passed:
         echo(f"{one.query.key} was due, and goes from {one.before} to {one.after}.")
     new, again = len(set(ids) - set(was_open)), len(set(ids) & set(was_open))
-    counts = [
-        f"{what}: {n} images" for what, n in (("Selected and sent", new), ("Still open, and sent again", again)) if n
-    ]
+    named = {"Selected and sent": new, "Still open, and sent again": again, "In review, and sent again": len(reviews)}
+    counts = [f"{what}: {count(n, 'image')}" for what, n in named.items() if n] or ["No image can be selected"]
     echo(f"{'. '.join(counts)}, {len(drafts)} with a pre-label. They are in {place}.")
     if work is not None:
         echo(f"They are expected to take {describe_work(work)}.")

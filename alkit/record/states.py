@@ -224,7 +224,9 @@ def find_standings(
     for entry in asked:
         id, left = entry.query.id, count_missing(entry, known)
         if entry is not newest[id] or id in unasked:
-            found.append(make_unchecked(Standing, entry.query, State.CANCELLED, entry.asked_at, entry.sent_at, (), 0))
+            wrong = tuple(invalid.get(id, ())) if entry is newest[id] else ()  # shown until they are corrected
+            times = entry.asked_at, entry.sent_at
+            found.append(make_unchecked(Standing, entry.query, State.CANCELLED, *times, wrong, 0))
             continue
         theirs = tuple(own for _, own in sorted(by_annotator.get(id, {}).items()))
         state = _state(entry, theirs, left, id in used, now.get(id))

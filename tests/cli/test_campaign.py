@@ -186,7 +186,7 @@ def test_ask_tops_up_to_the_number_and_fit_trains_on_what_there_is(place, capfd)
     assert alkit("fit", "c.db", "--wait") == 1
     assert "1 image of the open query lacks an answer" in capfd.readouterr().err
     said = printed(capfd, "ask", "c.db", "-n", 4)
-    assert "Selected and sent: 3 images. Still open, and sent again: 1 images" in said
+    assert "Selected and sent: 3 images. Still open, and sent again: 1 image" in said
     for query in asked():
         if query["query"] != first[3]["query"] and query not in first:
             paint(query)
