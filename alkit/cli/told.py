@@ -80,10 +80,12 @@ def about_unnamed(taken: Iterable[Answer], known: Mapping[str, Answered]) -> Ite
 
 def about_others(taken: Iterable[Answer], queries: Iterable[Query]) -> Iterable[str]:
     """Yield a line for each answer by somebody else than those whom its query is assigned to. It counts as well."""
-    assigned = {query.id: query for query in queries if query.assigned}
+    assigned = {query.id: query for query in queries if query.assigned and query.purpose != "review"}
     for answer in taken:
         query = assigned.get(answer.id)
-        if query is not None and answer.annotator not in query.assigned:
+        if query is None or answer.query not in ("", *query.keys):
+            continue  # it answers a review of the image
+        if answer.annotator not in query.assigned:
             people = " and ".join(query.assigned)
             yield f"{query.key} was for {people}, and {answer.annotator or 'an unnamed annotator'} answered; it counts"
 

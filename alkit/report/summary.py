@@ -15,6 +15,7 @@ from typing import Literal
 from alkit.evaluation.agreement import Agreement
 from alkit.evaluation.doubts import Doubt
 from alkit.record.audit import AuditSet
+from alkit.record.reviews import place_of
 from alkit.record.states import Recorded, Standing
 from alkit.record.unread import Unread
 from alkit.report.open_queries import OPEN, OpenQuery, Problem, Skipped, Unexpected, open_query, problem_of
@@ -292,6 +293,7 @@ def summary(
             if standing.query.assigned
             for answer in standing.answers
             if answer.counts and answer.annotator not in standing.query.assigned
+            if answer.query in (None, place_of(standing.query))  # not to a review of the image
         ),
         untrained=Counter(
             standing.state
