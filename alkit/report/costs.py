@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from alkit.labels.masks import resize_mask
 from alkit.labels.outlines import Outline, outline_of
 from alkit.record.label_files import LabelFiles
+from alkit.record.reviews import asked_again, place_of
 from alkit.record.settings import Settings
 from alkit.record.states import Recorded
 from alkit.record.store import Store
@@ -53,8 +54,8 @@ class RecordedCost:
 def recorded_cost(store: Store, *, outlines: bool = True) -> RecordedCost | None:
     """Return what a label costs; None if no time of a label is known.
 
-    Labels that an annotator corrected from a pre-label have a level of their own. Few labels have a known time at
-    first; then the cost is their median.
+    Labels of reviews do not count. Labels that an annotator corrected from a pre-label have a level of their own. Few
+    labels have a known time at first; then the cost is their median.
 
     Parameters
     ----------
@@ -63,7 +64,11 @@ def recorded_cost(store: Store, *, outlines: bool = True) -> RecordedCost | None
     """
     snapshot = store.snapshot()
     times = labelling_times(snapshot.answers)
-    timed = sorted((answer for answer in snapshot.answers if answer.number in times.seconds), key=lambda a: a.number)
+    reviews = {place_of(entry.query) for entry in asked_again(snapshot.asked)}
+    timed = sorted(
+        (answer for answer in snapshot.answers if answer.number in times.seconds and answer.query not in reviews),
+        key=lambda answer: answer.number,
+    )
     if not (timed := timed[-MOST:]):
         return None
     drafts = {entry.query.id for entry in snapshot.asked if entry.prelabel is not None}
