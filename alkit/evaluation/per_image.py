@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from alkit.evaluation.accumulators import Batch
-from alkit.evaluation.chosen import Measurement, Metrics, stem_of
+from alkit.evaluation.chosen import Measurement, Metrics, is_original, stem_of
+from alkit.evaluation.kinds import DEFAULTS, kind_of
 from alkit.statistics.intervals import interval_from
 from alkit.values.interval import Interval
 from alkit.values.label_spec import LabelSpec
@@ -58,14 +59,21 @@ class PerImage:
 
     def add_original(self, batch: Batch) -> None:
         """Take the prediction of an image at its original size."""
-        alone = Measurement(self._metrics, self._spec)
+        alone = Measurement(self._chosen(original=True), self._spec)
         alone.add_original(batch)
         self._figures.setdefault(batch.ids[0], {}).update(alone.figures())
 
     def _of(self, batch: Batch) -> dict[str, float]:
-        alone = Measurement(self._metrics, self._spec)
+        alone = Measurement(self._chosen(original=False), self._spec)
         alone.add(batch)
         return alone.figures()
+
+    def _chosen(self, *, original: bool) -> Metrics:
+        """Return the metrics that are measured at the original size of an image, or those at the working size."""
+        chosen = DEFAULTS[kind_of(self._spec)] if self._metrics is None else self._metrics
+        if isinstance(chosen, Mapping):
+            return {name: metric for name, metric in chosen.items() if is_original(metric) == original}
+        return tuple(metric for metric in chosen if is_original(metric) == original)
 
     def values(self, whole: Mapping[str, float]) -> dict[str, Values]:
         """Return by name one value per image of those figures that are means over images; NaN for one without it."""

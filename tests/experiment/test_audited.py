@@ -107,6 +107,25 @@ def test_class_figures_have_intervals_of_the_jackknife():
         assert found[name].high - found[name].low < 0.5
 
 
+def test_metrics_at_the_original_size_and_over_groups_have_values_of_their_own():
+    from alkit.evaluation.accumulators import Batch
+    from alkit.evaluation.chosen import Measurement
+
+    spec, rng = alkit.LabelSpec(CLASSES), np.random.default_rng(0)
+    over_groups = alkit.evaluation.PerGroup("dice", {str(row): "p" for row in range(6)})
+    metrics = ("dice", "dice_original", over_groups)
+    each, whole = PerImage(metrics, spec), Measurement(metrics, spec)
+    for row in range(6):
+        truth, predicted, other = rng.integers(2, size=(3, 1, 8, 8)).astype(np.uint8)
+        chances = np.stack([1 - predicted, predicted], axis=1).astype(np.float32)
+        for part in (each, whole):
+            part.add(Batch([str(row)], predicted, chances, truth))
+            part.add_original(Batch([str(row)], other, chances, truth))
+    found = each.intervals(whole.figures(), None, lambda name: np.random.default_rng(0))
+    assert {"dice", "dice_original"} <= found.keys()
+    assert found["dice"].value != found["dice_original"].value
+
+
 def test_figures_of_few_held_out_images_are_shown_with_their_interval_or_not_at_all():
     experiment = campaign(hold_out=0.3, **BRIGHTNESS)
     labels(experiment, 10)
