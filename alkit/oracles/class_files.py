@@ -40,7 +40,9 @@ def read_classes(path: str | Path) -> dict[str, str]:
     except OSError as reason:
         raise LabelError(f"labels must be a CSV file that can be read ({reason.strerror})", got=file) from reason
     found: dict[str, str] = {}
-    for line, name, label, _ in read_rows(file, content):
+    for line, name, label, _, _, fault in read_rows(file, content):
+        if fault is not None:
+            raise fault
         if not name or not label:
             raise LabelError(f"line {line} of {file} has no {'class' if name else 'id'}")
         stem, dot, suffix = name.replace("\\", "/").rpartition(".")

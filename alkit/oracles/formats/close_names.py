@@ -29,7 +29,7 @@ ONLY_MASK = re.compile(r"/(masks?|seg|segmentation|labels?|labelmap|annotations?
 HASH = re.compile(r"(\A|(?<=/))[0-9a-f]{8}-(?=[^/]+\Z)")
 """What Label Studio puts before the name of a file that is uploaded."""
 
-LONGEST = 1000
+LONGEST = 300
 """Names with more characters are not looked up."""
 
 

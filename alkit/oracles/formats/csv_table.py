@@ -1,8 +1,8 @@
 """A table of classes: a CSV file with the columns ``image`` and ``class``, if each image has one class.
 
 The class of an image that nobody has looked at is empty, and the row is no answer. The word ``skip`` or ``unusable`` in
-its place skips the image; a column ``reason`` or ``comment`` states why. Columns are separated by commas, semicolons or
-tabs; further columns are ignored.
+its place skips the image; a column ``reason`` or ``comment`` states why, and a column ``seconds`` how long it took.
+Columns are separated by commas, semicolons or tabs; further columns are ignored.
 
 If an image can have several classes, the class is a text such as ``cat|dog`` or ``none``, and an image can have several
 rows; or the table has a column for each class: see :mod:`alkit.oracles.class_sets`.
@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from alkit.errors import DataError, LabelError
 from alkit.labels.sets import set_text
@@ -26,6 +28,9 @@ from alkit.values.label_spec import LabelSpec
 IMAGES = ("image", "id")
 IMAGE, CLASS = IMAGES[0], "class"
 """Names of the columns; the first can have two."""
+
+SECONDS = "seconds"
+"""Name of the column with the time that an annotator needed."""
 
 DELIMITERS = ",;\t"
 
@@ -47,11 +52,14 @@ def decode(path: Path, content: bytes) -> Content:
     """
     images: list[AnnotatedImage] = []
     strays: list[str] = []
-    for line, image, label, reason in read_rows(path, content):
-        if not image:
-            strays.append(f"line {line} without an image")
+    for row in read_rows(path, content):
+        if not row.image:
+            strays.append(f"line {row.line} without an image")
+        elif row.fault is not None:
+            images.append(AnnotatedImage(row.image, (0, 0), fault=str(row.fault).partition(". Try: ")[0]))
         else:
-            images.append(AnnotatedImage(image, (0, 0), tags=(label,) if label else (), reason=reason))
+            tags = (row.label,) if row.label else ()
+            images.append(AnnotatedImage(row.image, (0, 0), tags=tags, reason=row.reason, seconds=row.seconds))
     try:
         return Content(tuple(images), tuple(strays)).check(path)
     except ValueError as reason:
@@ -84,8 +92,22 @@ def decode_sets(path: Path, content: bytes, spec: LabelSpec) -> Content:
     return Content(tuple(images), tuple(strays)).check(path)
 
 
-def read_rows(path: Path, content: bytes) -> Iterator[tuple[int, str, str, str]]:
-    """Yield the number of each line that is not empty, its image, its class, and a reason; each may be empty.
+class Row(NamedTuple):
+    """A line of a table: its number, its image, class and reason, which may be empty, and seconds.
+
+    `fault` is the error of a line that has more values than there are columns.
+    """
+
+    line: int
+    image: str
+    label: str
+    reason: str = ""
+    seconds: float | None = None
+    fault: DataError | None = None
+
+
+def read_rows(path: Path, content: bytes) -> Iterator[Row]:
+    """Yield each line that is not empty.
 
     Raises
     ------
@@ -105,20 +127,37 @@ def read_rows(path: Path, content: bytes) -> Iterator[tuple[int, str, str, str]]
                 hint=f"{IMAGE},{CLASS} as the first line; or multiple=True for a table with a column for each class",
             )
         label, why = names.index(CLASS), next((names.index(name) for name in sorted(REASONS) if name in names), None)
+        spent = names.index(SECONDS) if SECONDS in names else None
         if names.count(names[image]) > 1 or names.count(CLASS) > 1:
             raise DataError(f"{path} must have a different name for each column", got=", ".join(map(repr, names)))
         for cells in rows:
             values = [cell.strip() for cell in cells]
+            fault = None
             if any(values[len(names) :]):
                 what = f"line {rows.line_num} of {path} must have {len(names)} columns"
-                raise DataError(what, got=len(values), hint="quotation marks around a value with a comma")
+                fault = DataError(what, got=len(values), hint="quotation marks around a value with a comma")
             if any(values):
                 values += [""] * (len(names) - len(values))
-                yield rows.line_num, values[image], values[label], "" if why is None else values[why]
+                reason = "" if why is None else values[why]
+                seconds = None if spent is None else _seconds(values[spent])
+                yield Row(rows.line_num, values[image], values[label], reason, seconds, fault)
     except (ValueError, csv.Error) as reason:
         if isinstance(reason, DataError):
             raise
         raise DataError(f"{path} is not a table of classes", got=reason, expected="CSV in UTF-8") from reason
+
+
+def _seconds(text: str) -> float | None:
+    """Return a number of seconds; None if the text is not one.
+
+    >>> _seconds("4.5"), _seconds("-1"), _seconds("nan"), _seconds("")
+    (4.5, None, None, None)
+    """
+    try:
+        seconds = float(text)
+    except ValueError:
+        return None
+    return seconds if 0 <= seconds < math.inf else None
 
 
 CSV = Format("csv", ".csv", encode, decode, per=("image",), decode_sets=decode_sets)

@@ -423,6 +423,15 @@ def test_a_table_states_why_an_image_is_skipped(place, multiple):
     assert not isinstance(found["ward 3/0017"].label, Skip)
 
 
+def test_a_wrong_line_of_a_table_refuses_no_other(place):
+    saved(place, "answers.csv", "image,class,seconds\nb,cat,4.5\nc,cat,1,dog\n0017,dog,soon\n")
+    found, unread = polled(place, LabelSpec(("cat", "dog"), per="image"))
+    assert unread == {}
+    assert (found["b"].label, found["b"].seconds) == (0, 4.5)
+    assert (found["ward 3/0017"].label, found["ward 3/0017"].seconds) == (1, None)
+    assert "must have 3 columns: got 4" in found["c"].label.reason
+
+
 def test_a_flat_nifti_is_read_as_itk_writes_it_and_refused_otherwise(place):
     plane = np.zeros((16, 16, 1), np.uint8)
     plane[2:5, 7] = 1  # columns 2 to 4 of row 7
