@@ -78,10 +78,10 @@ class Outlook:
         what = f"{self.labels:.0f} more images"
         if self.hours is not None:
             what = f"{_hours(self.hours)} more" if self.hours_low is None else f"{what} ({_hours(self.hours)})"
-        told = f"{what}: {self.metric} {found.low:.2f} to {found.high:.2f} ({found.confidence:.0%} interval), "
-        told += f"after {found.level:.2f} by the fitted curve now."
+        told = f"{what}: {self.metric} {found.low:.2f} to {found.high:.2f} ({found.confidence:.0%} interval). "
+        told += f"The fitted curve is at {found.level:.2f} now."
         if found.rounds < USUAL or found.high - found.low > WIDE:
-            told += f" The curve has {found.rounds} rounds, so this says little."
+            told += f" It has {found.rounds} rounds, so this says little."
         return (told,)
 
 

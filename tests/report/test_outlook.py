@@ -32,7 +32,7 @@ def test_hours_are_turned_into_labels_and_a_metric():
         "A label takes 90 s on average, by estimates from the times of 50 files: 6.0 h suffice for"
     )
     assert told[1].startswith("6.0 h more: dice 0.8")
-    assert "(80% interval), after 0.81 by the fitted curve now" in told[1]
+    assert "(80% interval). The fitted curve is at 0.81 now." in told[1]
     assert told[-1].startswith("Go on: 200 labels in all are expected to add 0.0")
 
 
@@ -76,7 +76,7 @@ def test_a_forecast_that_is_missing_has_a_reason(history, words):
 
 
 def test_few_rounds_are_said():
-    assert "The curve has 3 rounds, so this says little" in make_outlook(rounds(RISING[:3]), {}, 9, None).sentences[0]
+    assert "It has 3 rounds, so this says little" in make_outlook(rounds(RISING[:3]), {}, 9, None).sentences[0]
 
 
 STOP, ON = Advice(True, "."), Advice(False, ".")

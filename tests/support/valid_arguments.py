@@ -742,6 +742,7 @@ EXAMPLES = {
         "skipped": lambda t: (),
         "notes": lambda t: (),
     },
+    "alkit.report.campaign_summary": {"hours": lambda t: 6.0},
     "alkit.report.Comparison.write": {"path": lambda t: t.folder / "comparison.html", "title": lambda t: ""},
     "alkit.report.Difference": {
         "method": lambda t: "a",
