@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from alkit.pages.campaign import Campaign
-from alkit.pages.curve import points
+from alkit.pages.curve import curve_axes, points
 from alkit.pages.words import duration, metric_title, number, short
+from alkit.pictures.colours import VERMILLION
 from alkit.report.blocks import AnyBlock, Columns
-from alkit.report.costs import RecordedCost, recorded_cost
+from alkit.report.costs import recorded_cost
 from alkit.report.imported import since_import
 from alkit.report.outlook import Outlook, make_outlook
-from alkit.report.page import Table, Text
+from alkit.report.page import Picture, Table, Text
+from alkit.statistics.forecasts import Forecast
 
 HOURS = (1, 2, 4, 8, 16, 32, 64)
 """Hours of work that are looked ahead."""
@@ -24,69 +27,89 @@ MOST_ROWS = 4
 SAYS = {True: "stop", False: "go on", None: "cannot tell"}
 
 
+class Look(NamedTuple):
+    """What more labels would cost, and the forecast of the metric."""
+
+    outlook: Outlook
+    forecast: Forecast
+
+
 def ahead(campaign: Campaign) -> list[AnyBlock]:
     """Return the blocks about what comes next; none before the first round."""
     told = campaign.summary
     if told.outlook is None:
         return []
     blocks: list[AnyBlock] = [Text(_capital(campaign.words(sentence))) for sentence in told.outlook.sentences]
-    tables: list[AnyBlock] = [table for table in (_forecasts(campaign), _rules(campaign)) if table is not None]
-    return [*blocks, Columns(tables)] if len(tables) > 1 else [*blocks, *tables]
+    looks = _looks(campaign)
+    if looks:
+        blocks.append(Columns([_chart(campaign, looks), _forecasts(campaign, looks)]))
+    return [*blocks, *_rules(campaign)]
 
 
 def _capital(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
 
 
-def _forecasts(campaign: Campaign) -> Table | None:
-    """Return what more hours, or more labels, would bring; None if no forecast can be made."""
+def _looks(campaign: Campaign) -> list[Look]:
+    """Return what more hours, or more batches, would bring; nothing if no forecast can be made."""
     told = campaign.summary
-    assert told.outlook is not None
-    if told.outlook.forecast is None:
-        return None
-    cost = recorded_cost(campaign.record, outlines=False)
-    found = list(_looks(campaign, cost))[:MOST_ROWS]
-    rows = []
-    for look in found:
-        if look.forecast is None:
-            continue
-        between = "" if look.labels_low == look.labels_high else f" ({look.labels_low:.0f} to {look.labels_high:.0f})"
-        rows.append(
-            [
-                f"{number(look.labels)}{between}",
-                "" if look.hours is None else duration(3600 * look.hours),
-                f"{look.forecast.value:.3f}",
-                f"{look.forecast.low:.3f} to {look.forecast.high:.3f}",
-            ]
-        )
-    if not rows:
-        return None
-    confidence = f"{100 * told.outlook.forecast.confidence:.0f} %"
-    titles = ["more images", "hours of work", metric_title(str(told.outlook.metric)), f"{confidence} interval"]
-    if cost is None:
-        titles, rows = [titles[0], *titles[2:]], [[row[0], *row[2:]] for row in rows]
-    on = next((point.on for point in reversed(points(campaign))), "")
-    return Table(titles, rows, f"Forecast from the learning curve on the {on}.")
-
-
-def _looks(campaign: Campaign, cost: RecordedCost | None) -> Iterator[Outlook]:
-    told = campaign.summary
-    history, left = since_import(told.history), told.left
+    if told.outlook is None or told.outlook.forecast is None:
+        return []
+    history, left, cost = since_import(told.history), told.left, recorded_cost(campaign.record, outlines=False)
     annotators = max((entry.query.wanted for entry in campaign.snapshot.asked[-told.next_batch :]), default=1)
     steps: Sequence[tuple[int, float | None]] = [(n * told.next_batch, None) for n in BATCHES]
     if cost is not None:
         steps = [(told.next_batch, float(hours)) for hours in HOURS]
+    found: list[Look] = []
     for batch, hours in steps:
         look = make_outlook(history, told.advice, batch, cost, hours=hours, annotators=annotators, left=left)
-        if hours is not None and look.labels < 0.4 * told.next_batch:
-            continue
-        yield look
-        if left is not None and look.labels >= left:
-            return
+        if look.forecast is not None and (hours is None or look.labels >= 0.4 * told.next_batch):
+            found.append(Look(look, look.forecast))
+        if len(found) == MOST_ROWS or (left is not None and look.labels >= left):
+            break
+    return found
 
 
-def _rules(campaign: Campaign) -> Table | None:
+def _forecasts(campaign: Campaign, looks: Sequence[Look]) -> Table:
+    rows = []
+    for look, found in looks:
+        between = "" if look.labels_low == look.labels_high else f" ({look.labels_low:,.0f} to {look.labels_high:,.0f})"
+        hours = "" if look.hours is None else duration(3600 * look.hours)
+        rows.append(
+            [f"{number(look.labels)}{between}", hours, f"{found.value:.3f}", f"{found.low:.3f} to {found.high:.3f}"]
+        )
+    confidence = f"{100 * looks[0].forecast.confidence:.0f} %"
+    titles = ["more images", "hours of work", metric_title(str(looks[0].outlook.metric)), f"{confidence} interval"]
+    if not any(row[1] for row in rows):
+        titles, rows = [titles[0], *titles[2:]], [[row[0], *row[2:]] for row in rows]
+    return Table(titles, rows, f"What more labels are expected to bring, by the curve on the {_on(campaign)}.")
+
+
+def _on(campaign: Campaign) -> str:
+    return points(campaign)[-1].on
+
+
+def _chart(campaign: Campaign, looks: Sequence[Look]) -> Picture:
+    """Return the curve so far, and how it is expected to go on."""
+    every = points(campaign)
+    done = [point for point in every if point.on == every[-1].on]
+    figure, axes = curve_axes(done)
+    first = looks[0].forecast
+    x = [float(done[-1].labels), *(look.forecast.labels for look in looks)]
+    middle = [first.level, *(look.forecast.value for look in looks)]
+    low, high = ([first.level, *(getattr(look.forecast, end) for look in looks)] for end in ("low", "high"))
+    axes.plot(x, middle, color=VERMILLION, ls=(0, (4, 2)), lw=1.6)
+    axes.fill_between(x, low, high, color=VERMILLION, alpha=0.15, lw=0)
+    name, confidence = metric_title(done[0].metric), f"{100 * first.confidence:.0f} %"
+    told = ", ".join(
+        f"{number(a)}: {b:.2f} ({c:.2f} to {d:.2f})" for a, b, c, d in zip(x, middle, low, high, strict=True)
+    )
+    caption = f"{name} so far (blue), and its forecast with the {confidence} interval (red)."
+    return Picture(figure, f"Forecast of {name} by labels trained on: {told}", caption, least=0, form="svg")
+
+
+def _rules(campaign: Campaign) -> Iterator[Table]:
     advice = campaign.summary.advice
     rows = [[short(name, 60), SAYS[one.stop], short(one.reason)] for name, one in sorted(advice.items())]
-    titles = ["stopping rule", "advice", "reason"]
-    return Table(titles, rows, "What the stopping rules say.", words=(1, 2)) if rows else None
+    if rows:
+        yield Table(["stopping rule", "advice", "reason"], rows, "What the stopping rules say.", words=(1, 2))

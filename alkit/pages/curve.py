@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from alkit.pages.campaign import Campaign
 from alkit.pages.words import counted, metric_title, number, short
@@ -10,6 +12,11 @@ from alkit.pictures.colours import BLUE
 from alkit.report.blocks import AnyBlock, Columns, Note
 from alkit.report.page import Picture, Table, Text
 from alkit.values.rounds import FEW_IMAGES, RoundResult
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from alkit.report.figures import Drawing
 
 WIDE, HIGH = 5.6, 3.5
 """Size of a chart in inches; a phone shows it at two thirds of it."""
@@ -139,7 +146,7 @@ def curve(campaign: Campaign) -> list[AnyBlock]:
     audit = history[-1].audit
     if audit is not None and campaign.summary.metric is not None:
         blocks += [Text(sentence[0].upper() + sentence[1:]) for sentence in audit.sentences(campaign.summary.metric)]
-    drawn = [point for point in found if point.shown]
+    drawn = [point for point in found if point.shown and point.on == found[-1].on]
     blocks += [Columns([_chart(drawn), table])] if drawn else [table]
     blocks += [Note(campaign.words(short(warning, 600))) for warning in history[-1].warnings]
     return blocks
@@ -158,7 +165,21 @@ def _takeaway(found: tuple[Point, ...]) -> str:
 
 
 def _chart(found: list[Point]) -> Picture:
-    from alkit.errors import one_line
+    figure, axes = curve_axes(found)
+    known = [(p.labels, p.low, p.high) for p in found if p.low is not None and p.high is not None]
+    if len(known) > 1:
+        labels, low, high = (list(column) for column in zip(*known, strict=True))
+        axes.fill_between(labels, low, high, color=BLUE, alpha=0.15, lw=0)
+    for x, least, most in known:
+        axes.plot([x, x], [least, most], color=BLUE, lw=1, alpha=0.6)
+    axes.margins(y=0.2)
+    name, band = metric_title(found[0].metric), " with its 95 % interval" if known else ""
+    alt = f"{name} over the number of labels{band}: " + ", ".join(f"{p.labels}: {p.text()}" for p in found)
+    return Picture(figure, alt, f"{name}{band} over the number of labels.", least=0, form="svg")
+
+
+def curve_axes(found: Sequence[Point]) -> tuple[Drawing, Axes]:
+    """Return a figure with the curve of some points, and its axes."""
     from alkit.report.curves import draw_curves
     from alkit.report.figures import Drawing
 
@@ -166,23 +187,12 @@ def _chart(found: list[Point]) -> Picture:
     axes = figure.subplots()
     name = metric_title(found[0].metric)
     draw_curves(axes, {name: {0: {point.labels: point.value for point in found}}})
-    known = [
-        (point.labels, point.low, point.high) for point in found if point.low is not None and point.high is not None
-    ]
-    if len(known) > 1:
-        labels, low, high = (list(column) for column in zip(*known, strict=True))
-        axes.fill_between(labels, low, high, color=BLUE, alpha=0.15, lw=0)
-    for x, least, most in known:
-        axes.plot([x, x], [least, most], color=BLUE, lw=1, alpha=0.6)
     if (legend := axes.get_legend()) is not None:
         legend.remove()
     axes.set_xlabel("labels trained on", fontsize=11)
-    axes.set_ylabel(one_line(name), parse_math=False, fontsize=11)
+    axes.set_ylabel(name, parse_math=False, fontsize=11)
     axes.tick_params(labelsize=10.5)
-    axes.margins(y=0.2)
-    band = " with its 95 % interval" if known else ""
-    alt = f"{name} over the number of labels{band}: " + ", ".join(f"{p.labels}: {p.text()}" for p in found)
-    return Picture(figure, alt, f"{name}{band} over the number of labels.", least=0, form="svg")
+    return figure, axes
 
 
 def _table(campaign: Campaign, found: tuple[Point, ...]) -> Table:

@@ -15,6 +15,7 @@ from alkit.pages.map_section import pool_map
 from alkit.pages.progress import progress
 from alkit.pages.queries import queries
 from alkit.pages.reviews import reviews
+from alkit.pages.words import counted
 from alkit.pages.worst import worst
 from alkit.report.blocks import AnyBlock, Part
 from alkit.report.page import render
@@ -49,4 +50,7 @@ def campaign_html(campaign: Campaign) -> bytes:
     """Return the page of a campaign as one HTML document that loads nothing."""
     parts = [Part(title, blocks) for title, make in SECTIONS.items() if (blocks := make(campaign))]
     foot = f"Made by alkit {alkit.__version__}. This page loads nothing from elsewhere and runs no scripts."
-    return render(f"{campaign.name}: {headline(campaign).title}", parts, headline(campaign), foot)
+    if campaign.budget.refused:
+        foot += f" {counted(campaign.budget.refused, 'picture')} of images did not fit into its greatest size."
+    top = headline(campaign)
+    return render(f"{campaign.name}: {top.title}", parts, top, foot)

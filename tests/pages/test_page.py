@@ -11,10 +11,12 @@ import pytest
 from PIL import Image
 
 import alkit
+from alkit.pages.budget import Budget
 from alkit.pages.campaign import Wishes, gather
 from alkit.pages.curve import Point
 from alkit.pages.map import MOST_NEIGHBOURS, make_map
 from alkit.pages.page import campaign_html, is_page
+from alkit.pages.progress import progress
 from alkit.record import Store
 
 HOSTILE = "<script>alert('&')</script>"
@@ -217,9 +219,18 @@ def test_days_are_those_of_the_readers_time_zone(folder):
     campaign = gather(store, "campaign.db")
     later = replace(campaign, now=campaign.now.astimezone(timezone(timedelta(hours=14))))
     earlier = replace(campaign, now=campaign.now.astimezone(timezone(timedelta(hours=-12))))
-    sections = [Reader(campaign_html(one).decode()).sections["Progress"] for one in (later, earlier)]
+    told = [progress(one)[0].text for one in (later, earlier)]
     store.close()
-    assert sections[0] != sections[1]
+    assert told[0] != told[1]
+
+
+def test_pictures_beyond_the_greatest_size_are_left_out_and_counted(folder):
+    store = Store(folder / "campaign.db", read_only=True)
+    campaign = replace(gather(store, "campaign.db", Wishes(worst=0)), budget=Budget(left=3000))
+    html = campaign_html(campaign).decode()
+    store.close()
+    assert re.search(r"\d pictures of images did not fit into its greatest size\.", html)
+    assert sum(map(len, re.findall(r"data:image/jpeg;base64,[^\"]*", html))) <= 3000
 
 
 def test_a_forecast_is_for_hours_if_the_time_of_a_label_is_known(folder):
@@ -235,6 +246,7 @@ def test_a_forecast_is_for_hours_if_the_time_of_a_label_is_known(folder):
     summary = replace(campaign_summary(store), history=tuple(rounds), outlook=outlook, metric="dice", left=900)
     blocks = ahead(replace(campaign, summary=summary))
     store.close()
-    (table,) = (block for column in blocks if column.kind == "columns" for block in column.blocks[:1])
+    (chart, table) = next(block for block in blocks if block.kind == "columns").blocks
+    assert "Forecast of Dice by labels trained on: 80: " in chart.alt
     assert table.header == ["more images", "hours of work", "Dice", "80 % interval"]
     assert [row[1] for row in table.rows] == ["1 h", "2 h", "4 h", "8 h"]
