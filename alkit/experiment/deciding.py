@@ -50,7 +50,8 @@ def decide_in(store: Store, join: str | Join, known: Mapping[str, Answered]) -> 
     several = {id for id, own in known.items() if len(own.labels) > 1}
     if not several:
         return Deciding(known)
-    reviewed = decided_by_review(store.snapshot().asked, known)
+    snapshot = store.snapshot()
+    reviewed = decided_by_review(snapshot.asked, snapshot.answers, known)
     known = {**known, **{id: Answered((reviewed[id],)) for id in several & reviewed.keys()}}
     several -= reviewed.keys()
     if disputes.decided == "join" or not several:

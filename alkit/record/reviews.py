@@ -77,8 +77,12 @@ def answered_review(
     return None
 
 
-def decided_by_review(asked: Iterable[Asked], known: Mapping[str, Answered]) -> dict[str, Recorded]:
-    """Return by image the label that a review gave, if it is the last label of its image: it counts alone.
+def decided_by_review(
+    asked: Iterable[Asked], answers: Iterable[Recorded], known: Mapping[str, Answered]
+) -> dict[str, Recorded]:
+    """Return by image the label that its last review gave: it counts alone, until somebody gives another label.
+
+    A label that its annotator had given before the review, and that is read again, is not another one.
 
     Parameters
     ----------
@@ -88,10 +92,24 @@ def decided_by_review(asked: Iterable[Asked], known: Mapping[str, Answered]) -> 
     places: dict[str, set[str]] = {}
     for entry in asked_again(asked):
         places.setdefault(entry.query.id, set()).add(place_of(entry.query))
+    if not places:
+        return {}
+    last: dict[str, Recorded] = {}
+    given: dict[tuple[str, str], set[str | None]] = {}  # by image and annotator the labels before the review
+    new: set[str] = set()
+    for answer in answers:
+        if answer.id not in places or answer.kind != "label":
+            continue
+        own = given.setdefault((answer.id, answer.annotator), set())
+        if answer.query in places[answer.id]:
+            last[answer.id] = answer
+            new.discard(answer.id)
+        elif answer.label not in own:
+            new.add(answer.id)
+        own.add(answer.label)
     found: dict[str, Recorded] = {}
-    for id, own in places.items():
-        labels = known[id].labels if id in known else ()
-        last = max(labels, key=lambda answer: answer.number, default=None)
-        if last is not None and last.query in own:
-            found[id] = last
+    for id, answer in last.items():
+        current = [other for other in (known[id].labels if id in known else ()) if other.annotator == answer.annotator]
+        if current and current[0].label == answer.label and id not in new:
+            found[id] = current[0]
     return found

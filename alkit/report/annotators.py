@@ -43,7 +43,8 @@ def recorded_agreement(store: Store, below: float | None = None) -> Agreement:
     disputes = recorded_disputes(store)
     found = agreement_of_annotators(read(), labels.settings.spec, below=disputes.below if below is None else below)
     by_senior = {id for id, own in several.items() if disputes.senior in {answer.annotator for answer in own} - {""}}
-    by_review = decided_by_review(labels.snapshot.asked, labels.snapshot.known)
+    snapshot = labels.snapshot
+    by_review = decided_by_review(snapshot.asked, snapshot.answers, snapshot.known)
     return replace(found, settled=frozenset(by_senior | by_review.keys()))
 
 

@@ -13,6 +13,7 @@ from alkit import Answer
 from alkit.errors import LabelError, QueryError
 from alkit.oracles.annotations import AnnotatedImage, Content, Region
 from alkit.oracles.formats.answers import answers
+from alkit.record.reviews import decided_by_review
 from alkit.values import Skip, State
 
 CLASSES = ("skin", "lesion")
@@ -195,3 +196,19 @@ def test_the_label_of_a_review_counts_alone_and_ends_a_dispute():
     assert (result.round, result.n_labels) == (1, 12)
     (review,) = experiment.reviews()
     assert (review.outcome, review.agreement["ann"]) == ("corrected", 1.0)
+
+
+def test_a_first_label_that_is_read_again_does_not_undo_a_correction_and_a_new_one_does():
+    experiment = _experiment()
+    (id,) = experiment.review(1, random=1)
+    experiment.receive([Answer(id, _wrong(id), "ben")])
+    now = time.time_ns()
+    experiment.receive([Answer(id, MASKS[int(id)], "ann", revision=now - 10**9)])  # the file was copied
+
+    def decided():
+        snapshot = experiment._parts.store.snapshot()
+        return decided_by_review(snapshot.asked, snapshot.answers, snapshot.known)
+
+    assert decided()[id].annotator == "ben"
+    experiment.receive([Answer(id, 0 * MASKS[int(id)], "ann", revision=now)])
+    assert decided() == {}
