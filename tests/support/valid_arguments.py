@@ -704,7 +704,11 @@ EXAMPLES = {
         "hold_out": lambda t: 0.0,
         "stop_set": lambda t: 0,
     },
-    "alkit.report.campaign_summary": {"record": lambda t: alkit.record.Store(t.experiment.path), "batch": lambda t: 2},
+    "alkit.report.campaign_summary": {
+        "record": lambda t: alkit.record.Store(t.experiment.path),
+        "batch": lambda t: 2,
+        "hours": lambda t: 6.0,
+    },
     "alkit.report.Code": {"text": lambda t: "x", "kind": lambda t: "code"},
     "alkit.report.Text": {"text": lambda t: "x", "kind": lambda t: "text"},
     "alkit.report.Picture": {
@@ -742,7 +746,6 @@ EXAMPLES = {
         "skipped": lambda t: (),
         "notes": lambda t: (),
     },
-    "alkit.report.campaign_summary": {"hours": lambda t: 6.0},
     "alkit.report.Comparison.write": {"path": lambda t: t.folder / "comparison.html", "title": lambda t: ""},
     "alkit.report.Difference": {
         "method": lambda t: "a",
