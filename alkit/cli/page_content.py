@@ -22,6 +22,9 @@ class Content:
         int, typer.Option(help="Number of worst predictions to show; 0: none, and the model is not loaded.")
     ] = 6
     map: Annotated[bool, typer.Option(help="Draw the map of the pool.")] = True
+    pictures: Annotated[
+        bool, typer.Option(help="Show pictures of images; without them, the page can go where the images may not.")
+    ] = True
     images: options.Images = None
     learner: options.OwnLearner = None
 
@@ -57,7 +60,7 @@ def gathered(record: Store, name: str, content: Content, memory: Memory | None =
     return gather(
         record,
         name,
-        Wishes(content.worst, content.map, form, learner),
+        Wishes(content.worst, content.map, content.pictures, form, learner),
         words=lambda warning: warning_for_command_line(warning, made_by),
         left_out=left_out_in_words,
         memory=memory,

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from alkit.configuration.construct import build
 from alkit.configuration.forms import Written
 from alkit.errors import AlkitError
-from alkit.pages.budget import Budget
+from alkit.pages.budget import MOST, Budget
 from alkit.protocols import HasDigests, Learner, Pool
 from alkit.record.changing import PLACE
 from alkit.record.settings import Settings
@@ -44,6 +44,8 @@ class Wishes:
         Number of images that the last model predicts worst; 0 for none, and then the model is not loaded.
     map:
         Whether a map of the pool is drawn.
+    pictures:
+        Whether pictures of images are on the page.
     pool:
         Written form of the pool, if its images have moved; None for that of the record.
     learner:
@@ -52,6 +54,7 @@ class Wishes:
 
     worst: int = 6
     map: bool = True
+    pictures: bool = True
     pool: Written | None = None
     learner: Learner | None = None
 
@@ -200,5 +203,6 @@ def gather(
         wishes or Wishes(),
         words,
         left_out,
+        budget=Budget(MOST if wishes is None or wishes.pictures else 0),
         memory=memory or Memory(),
     )

@@ -174,7 +174,8 @@ def _kinds(campaign: Campaign, found: Map, states: Mapping[str, str]) -> Iterato
             height, width = picture.shape[:2]
             alt = f"The image in the middle of kind {kind + 1}"
             shots.append(Shot(source, width, height, alt, f"Kind {kind + 1}", lines))
-    yield Gallery(shots, "The image in the middle of each kind.")
+    if shots:
+        yield Gallery(shots, "The image in the middle of each kind.")
     shown = [state for state in (LABELLED, OPEN, SKIPPED, REFUSED, FREE) if any(own[state] for own in counts.values())]
     rows = [
         [

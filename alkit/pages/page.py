@@ -50,7 +50,7 @@ def campaign_html(campaign: Campaign) -> bytes:
     """Return the page of a campaign as one HTML document that loads nothing."""
     parts = [Part(title, blocks) for title, make in SECTIONS.items() if (blocks := make(campaign))]
     foot = f"Made by alkit {alkit.__version__}. This page loads nothing from elsewhere and runs no scripts."
-    if campaign.budget.refused:
+    if campaign.budget.refused and campaign.wishes.pictures:
         foot += f" {counted(campaign.budget.refused, 'picture')} of images did not fit into its greatest size."
     top = headline(campaign)
     return render(f"{campaign.name}: {top.title}", parts, top, foot)

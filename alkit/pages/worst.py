@@ -50,7 +50,7 @@ class Case(NamedTuple):
 
 def worst(campaign: Campaign) -> list[AnyBlock]:
     """Return the blocks about the worst cases; none if they are not wanted."""
-    if not campaign.wishes.worst:
+    if not campaign.wishes.worst or not campaign.wishes.pictures:
         return []
     if campaign.snapshot.last_model is None:
         return [Text("No model is trained yet.")]
@@ -78,7 +78,7 @@ def worst(campaign: Campaign) -> list[AnyBlock]:
         f"predicted worst: {what} between label and prediction."
     )
     three = "Left: the image. Middle: its label. Right: the prediction." if spec.per == "pixel" else ""
-    return [Text(text), Gallery(shots, three, wide=spec.per == "pixel")]
+    return [Text(text), *([Gallery(shots, three, wide=spec.per == "pixel")] if shots else [])]
 
 
 MEASURES = {

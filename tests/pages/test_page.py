@@ -250,3 +250,18 @@ def test_a_forecast_is_for_hours_if_the_time_of_a_label_is_known(folder):
     assert "Forecast of Dice by labels trained on: 80: " in chart.alt
     assert table.header == ["more images", "hours of work", "Dice", "80 % interval"]
     assert [row[1] for row in table.rows] == ["1 h", "2 h", "4 h", "8 h"]
+
+
+def test_a_page_without_pictures_shows_no_image(folder):
+    html = page_of(folder, pictures=False)
+    assert "data:image/jpeg" not in html
+    assert "did not fit" not in html
+    assert "Each dot is an image" in Reader(html).sections["Map of the pool"]
+    assert "Worst cases" not in Reader(html).sections
+
+
+def test_a_page_is_made_while_another_process_works_on_the_record(folder):
+    store = Store(folder / "campaign.db")
+    with store.exclusive(), store.database.transaction():  # as while a model is trained, or an answer is recorded
+        assert "15 of 40 images labelled" in page_of(folder, worst=0, map=False)
+    store.close()
