@@ -19,6 +19,9 @@ from alkit.record.replay import Content
 REMOVED = "removed"
 """Name of the fact that has, by the id of each removed image, the time, the reason, and what is still to be deleted."""
 
+ABOUT_IMAGES = ("groups", "sides", "unusable")
+"""Names of facts that have the ids of images as keys, or lists of ids as values."""
+
 TAKEN_OUT = "its image was removed"
 """Reason of the answers to a removed image, which do not count."""
 
@@ -104,9 +107,17 @@ def take_out(content: Content, others: Iterable[Content] = ()) -> Iterator[str]:
                 row.update(QUERY)
         for key in [key for key, row in rows["pseudo_labels"].items() if row["id"] in removed]:
             del rows["pseudo_labels"][key]
-    images = _parsed(content, "images")
+    images, configuration = _parsed(content, "images"), _parsed(content, "configuration")
     if images.keys() & removed.keys():
-        content["facts"]["images",]["value"] = json.dumps({id: images[id] for id in images if id not in removed})
+        left = {id: images[id] for id in images if id not in removed}
+        content["facts"]["images",]["value"] = json.dumps(left)
+        if isinstance(pool := configuration.get("pool"), dict):
+            configuration["pool"] = {**pool, "images": len(left), "content": None}
+            content["facts"]["configuration",]["value"] = json.dumps(configuration)
+    for name in ABOUT_IMAGES:
+        if about := _parsed(content, name):
+            about = {key: without(value, removed) for key, value in without(about, removed).items()}
+            content["facts"][name,]["value"] = json.dumps(about)
     content["facts"][REMOVED,] = {"name": REMOVED, "value": json.dumps(removed)}
     for id in sorted(found):
         yield f"the answers to {id!r}, which was removed: {removed[id]['reason']}"

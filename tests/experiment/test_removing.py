@@ -173,6 +173,22 @@ def test_a_former_journal_does_not_bring_it_back(place):
     assert found.path.exists()
 
 
+def test_a_former_database_does_not_bring_it_back(place):
+    experiment, first, _ = begun()
+    experiment._parts.store.close()
+    before = (place / "c.db").read_bytes()
+    experiment = campaign()
+    experiment.remove(first[0], "consent withdrawn")
+    experiment._parts.store.close()
+    (place / "c.db").write_bytes(before)  # somebody restored an earlier copy of one file
+    repair("c.db", "new.db")
+    again = campaign("new.db")
+    assert first[0] not in again.pool.ids
+    store = again._parts.store
+    about = json.dumps([store.fact(name) for name in store.names() if name not in ("removed", "changes")])
+    assert json.dumps(first[0]) not in about
+
+
 def test_it_cannot_be_added_again_also_under_another_name(place, caplog):
     experiment, first, _ = begun()
     content = (place / f"images/{first[0]}.png").read_bytes()
