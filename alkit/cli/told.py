@@ -41,13 +41,22 @@ def about_remarks(taken: Iterable[Answer], keys: Mapping[str, str]) -> Iterable[
     >>> remark = "its equal channels were read as one"
     >>> list(about_remarks([Answer(id, SKIP, remarks=(remark,)) for id in "ab"], {"a": "r0", "b": "r1"}))
     ['interpreted: its equal channels were read as one: r0, r1']
+    >>> remark = "the name 'x' was taken for r0"
+    >>> list(about_remarks([Answer("a", SKIP, remarks=(remark,))] * 7, {"a": "r0"}))[-1]
+    'interpreted: 2 more names, which --json lists'
     """
     found: dict[str, list[str]] = {}
+    names: list[str] = []
     for answer in taken:
         for remark in answer.remarks:
-            found.setdefault(remark, []).append(keys.get(answer.id, answer.id))
-    for remark, own in found.items():
-        yield f"interpreted: {remark}" if own[0] in remark else f"interpreted: {remark}: {listed(own)}"
+            if (key := keys.get(answer.id, answer.id)) in remark:  # how the file was found
+                names.append(remark)
+            else:
+                found.setdefault(remark, []).append(key)
+    yield from (f"interpreted: {remark}" for remark in names[:FEW])
+    if more := len(names) - FEW if len(names) > FEW else 0:
+        yield f"interpreted: {more} more {'name' if more == 1 else 'names'}, which --json lists"
+    yield from (f"interpreted: {remark}: {listed(own)}" for remark, own in found.items())
 
 
 def about_ignored(taken: Iterable[Answer], spec: LabelSpec, keys: Mapping[str, str]) -> Iterable[str]:

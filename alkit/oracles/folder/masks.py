@@ -112,7 +112,9 @@ def _coloured(content: bytes, name: str, sizes: Sequence[Size]) -> Values | None
                     f"{name} has 16 bits in each of its channels", hint="save it as one channel, or with 8 bits"
                 )
             whole = upright(image, name)
-            return np.asarray(whole.convert("LA") if whole.mode == "PA" else whole).copy()
+            if "transparency" in whole.info:  # a colour that is transparent
+                whole = whole.convert("RGBA")
+            return np.asarray(whole.convert("RGBA") if whole.mode == "PA" else whole).copy()
     except LabelError as error:
         if isinstance(error.__cause__, UnidentifiedImageError):
             return None  # a TIFF of a type that Pillow does not know, or no image

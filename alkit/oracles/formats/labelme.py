@@ -53,7 +53,8 @@ def is_image_of(path: Path, folder: Path) -> bool:
             found = json.loads(read_inside(beside, folder))
         except (OSError, ValueError, RecursionError):
             continue
-        return is_labelme(found) and _plain(found["imagePath"]).rpartition("/")[2] == path.name
+        name = found["imagePath"] if is_labelme(found) else None
+        return isinstance(name, str) and _plain(name).rpartition("/")[2] == path.name
     return False
 
 

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import os
+import shutil
 import zipfile
 from unicodedata import normalize
 
@@ -13,7 +14,7 @@ import nibabel
 import numpy as np
 import pytest
 import tifffile
-from exchange import LONG_AGO, oracle_in
+from exchange import LONG_AGO, oracle_in, query
 from PIL import Image
 
 from alkit.errors import LabelError
@@ -119,6 +120,7 @@ DOUBTFUL = {
         "has transparent pixels and black ones",
     ),
     "transparent everywhere": (content(layer((255, 255, 255), MASK)), SPEC, "has no opaque pixel"),
+    "a transparent colour": (content(rgb, transparency=(0, 0, 0)), LabelSpec(SPEC.classes, ignore=9), "in two ways"),
     "JPEG": (content(WHITE, "JPEG"), SPEC, "has a format that can change the values of a mask: got JPEG"),
     "JPEG in colour": (content(rgb, "JPEG"), SPEC, "has a format that can change the values of a mask: got JPEG"),
     "fractions": (tiff(MASK * np.float32(0.5)), SPEC, "holds fractions"),
@@ -351,10 +353,27 @@ def test_labelme_is_read_in_its_drawing_order(place):
 )
 def test_a_damaged_file_of_labelme_is_refused_alone(place, damage):
     saved(place, "b.json", labelme("b.png", **damage))
+    saved(place, "b.png", content(photo))
     saved(place, "c.png", content(MASK))
     found, unread = polled(place, THREE)
     assert list(found["c"].label[8, 4:6]) == [1, 1]
     assert "b.json" in unread or isinstance(found["b"].label, Invalid)
+
+
+def test_a_copy_of_what_was_sent_and_the_images_of_an_export_are_no_answers(tmp_path):
+    oracle = oracle_in(tmp_path)
+    asked = query(0)
+    oracle.ask([asked])
+    shutil.copytree(tmp_path / asked.key, tmp_path / "ann" / asked.key)
+    saved(tmp_path, "cvat/annotations.xml", cvat(image(asked.key)))
+    saved(tmp_path, "cvat/images/0000.png", content(photo))
+    saved(tmp_path, "other/images/0000.png", content(photo))
+    saved(tmp_path, f"{asked.key}/mask.png", content(WHITE))
+    saved(tmp_path, f"{asked.key}/mask.confirmed", "")
+    (answer,) = oracle.poll()
+    assert (answer.id, answer.query, answer.confirmed) == (asked.id, asked.key, True)
+    unread = {path.relative_to(tmp_path / "ann").as_posix(): why for path, why in oracle.unread().items()}
+    assert unread == {"other/images": "a folder named images holds images, and is not read"}
 
 
 def task(name, *result, **annotation):
