@@ -142,6 +142,7 @@ def _annotators(summary: CampaignSummary) -> Table:
         "taken back": [person.withdrawn for person in found],
     }
     shown = {name: counts for name, counts in optional.items() if any(counts)}
+    shown |= {"waiting": [person.waiting for person in found]} if any(person.waiting for person in found) else {}
     timed = any(person.seconds is not None for person in found)
     columns = [_number(name) for name in ("labels", "skips", *shown)]
     table = _table("Annotators", Column("name", overflow="fold"), *columns, *([_number("per label")] if timed else []))
@@ -253,7 +254,7 @@ def _for_whom(query: OpenQuery) -> str:
         return "being sent"
     back = sorted({problem.annotator for problem in query.problems} - set(query.answered_by))
     named = [name or "an unnamed annotator" for name in back]
-    asked = [name for name in query.assigned if name not in (*query.answered_by, *back)]
+    asked = [name for name in sorted(query.assigned) if name not in (*query.answered_by, *back)]
     others = max(0, query.missing - len(back))
     if others and len(asked) > others:
         return " and ".join([*named, " or ".join(asked)])

@@ -52,6 +52,8 @@ class Annotator:
         Number of answers that cannot be read or do not fit the image, and have not been corrected.
     seconds:
         Time for a label; None if no time is known.
+    waiting:
+        Number of open images that are assigned to the annotator and wait for this answer.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Annotator:
     rejected: int
     invalid: int
     seconds: Timing | None
+    waiting: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +251,8 @@ def summary(
     """
     metric = next((name for result in reversed(history) for name in result.metrics), None)
     answers = [answer for standing in standings for answer in standing.answers]
-    names = sorted({answer.annotator for answer in answers})
+    awaited = Counter(name for standing in standings if standing.state in OPEN for name in _awaited(standing))
+    names = sorted({answer.annotator for answer in answers} | awaited.keys())
     counted = Counter(standing.state for standing in standings)
     labelled = [standing.query.id for standing in standings if any(map(_is_label, standing.answers))]
     return CampaignSummary(
@@ -257,7 +261,8 @@ def summary(
         skipped=tuple(standing.query.id for standing in standings if standing.state is State.SKIPPED),
         left=left,
         annotators=tuple(
-            _annotator(name, [answer for answer in answers if answer.annotator == name]) for name in names
+            _annotator(name, [answer for answer in answers if answer.annotator == name], awaited[name])
+            for name in names
         ),
         open=tuple(
             open_query(standing, now)
@@ -313,7 +318,12 @@ def _is_label(answer: Recorded) -> bool:
     return answer.kind == "label" and answer.rejected is None
 
 
-def _annotator(name: str, answers: Sequence[Recorded]) -> Annotator:
+def _awaited(standing: Standing) -> set[str]:
+    """Return the people whom an open query is assigned to and who have not answered it."""
+    return set(standing.query.assigned) - {answer.annotator for answer in standing.answers if answer.counts}
+
+
+def _annotator(name: str, answers: Sequence[Recorded], waiting: int) -> Annotator:
     kinds = Counter("rejected" if answer.rejected is not None else answer.kind for answer in answers)
     return Annotator(
         name,
@@ -323,6 +333,7 @@ def _annotator(name: str, answers: Sequence[Recorded]) -> Annotator:
         rejected=kinds["rejected"],
         invalid=kinds["invalid"],
         seconds=timing(answers),
+        waiting=waiting,
     )
 
 

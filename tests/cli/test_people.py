@@ -51,7 +51,9 @@ def answer(place, query, name="ann"):
 def test_a_campaign_with_shares_a_deadline_and_changes_by_hand(place, capfd):
     told = said(capfd, "ask", "c.db", "-n", 3, "--out", "exchange")
     assert "Selected and sent: 3 images" in told
-    first, second, third = facts(capfd)["open_queries"]
+    found = facts(capfd)
+    first, second, third = found["open_queries"]
+    assert {person["name"]: person["waiting"] for person in found["annotators"]} == {"ann": 2, "ben": 1}
     assert [query["assigned"] for query in (first, second, third)] == [["ann"], ["ann"], ["ben"]]
     for name, queries in (("ann", (first, second)), ("ben", (third,))):
         own = place[0] / "exchange" / f"for-{name}"
