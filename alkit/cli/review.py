@@ -131,7 +131,7 @@ def _ask_again(
 
 def _reasons(found: Sequence[Review]) -> str:
     """Return in words why labels were asked again."""
-    words = {"model": "by a model", "disputed": "disputed", "random": "drawn at random"}
+    words = {"model": "doubted by a model", "disputed": "disputed", "random": "drawn at random"}
     counts = {why: sum(entry.why == why for entry in found) for why in words}
     return ", ".join(f"{n} {words[why]}" for why, n in counts.items() if n)
 

@@ -124,7 +124,7 @@ def _record(parts: Parts, snapshot: Snapshot, chosen: Sequence[Chosen], by: str,
     ids, known = [entry.id for entry in chosen], parts.known()
     number = next_round(snapshot.rounds)
     rank = parts.store.count_ranks(number)
-    sizes = mask_sizes(parts.pool, ids) if parts.settings.spec.per == "pixel" else [() for _ in ids]
+    sizes = mask_sizes(parts.pool, ids)
     queries: list[Query] = []
     about: dict[str, dict[str, Any]] = {}
     shown: dict[int, str] = {}

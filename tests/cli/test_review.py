@@ -49,7 +49,7 @@ def test_a_label_that_was_corrected_in_a_review_is_told_to_its_annotator(tmp_pat
     _printed(capfd, "tell", "c.db")
     assert "No label was asked again yet." in _printed(capfd, "review", "c.db")
     said = _printed(capfd, "review", "c.db", "-n", 8, "--random", 0, "--folds", 2, "--by", "ada")
-    assert "Asked again: 8 labels, 8 by a model." in said
+    assert "Asked again: 8 labels, 8 doubted by a model." in said
     reviews = json.loads(_printed(capfd, "review", "c.db", "--json"))["reviews"]
     assert {entry["why"] for entry in reviews} == {"model"}
     seen = {query["query"] for query in first}

@@ -212,3 +212,20 @@ def test_a_first_label_that_is_read_again_does_not_undo_a_correction_and_a_new_o
     assert decided()[id].annotator == "ben"
     experiment.receive([Answer(id, 0 * MASKS[int(id)], "ann", revision=now)])
     assert decided() == {}
+
+
+def test_classes_are_reviewed_with_the_first_answer_in_words():
+    from sklearn.linear_model import LogisticRegression
+
+    pixels = np.stack([np.full((8, 8), 40 if n % 2 else 210, np.uint8) for n in range(6)])
+    spec = alkit.LabelSpec(("light", "dark"), per="image")
+    learner, random = alkit.EstimatorLearner(LogisticRegression()), alkit.strategy("random")
+    experiment = alkit.Experiment(alkit.ArrayPool(pixels), learner, random, classes=spec)
+    experiment.tell({id: int(id) % 2 for id in experiment.ask(6)}, annotator="ann")
+    (id,) = experiment.review(1, random=1, show_first=True)
+    (entry,) = experiment._parts.store.snapshot().open_reviews
+    first = spec.classes[int(id) % 2]
+    assert entry.query.stands_for == f"asked again: drawn at random, to check labels; the first answer was {first!r}"
+    experiment.receive([Answer(id, 1 - int(id) % 2, "ben", query=entry.query.key)])
+    (review,) = experiment.reviews()
+    assert (review.outcome, review.agreement) == ("corrected", {"ann": 0.0})
