@@ -23,6 +23,10 @@ class KeptPool(PoolBase):
     def _pixels(self, rows: Sequence[int]) -> Pixels:
         return self._kept.read(rows)
 
+    def _expect(self, rows: Sequence[int]) -> None:
+        """Let the system load images, which will be read soon."""
+        self._kept.expect(rows)
+
     def _stored_rows(self, rows: Sequence[int]) -> ReadsRows:
         return self._kept.some(rows)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
-from alkit.pools.base import PoolBase
+from alkit.pools.base import PoolBase, whole_pool
 from alkit.pools.batches import batch_size
 from alkit.pools.decoding import Pixels
 from alkit.pools.frames import frames_of
+from alkit.pools.kept import KeptPool
 from alkit.pools.rows import ReadsRows
 from alkit.pools.scaling import Scale
 from alkit.protocols import HasFrames, Pool
@@ -28,6 +30,12 @@ class Shard:
     def size(self) -> int:
         """Number of images."""
         return len(self.ids)
+
+    def expect(self) -> None:
+        """Let the system load the images that are on disk, because they will be read soon."""
+        pool: object = whole_pool(self.pool)
+        if isinstance(pool, KeptPool):
+            pool._expect(cast(PoolBase, self.pool)._rows_of(self.ids))
 
     def packed(self, folder: Path) -> Shard:
         """Return the shard with its piece of the pool, which is all that travels."""

@@ -8,7 +8,9 @@ import threading
 import weakref
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
+from itertools import groupby
 from typing import Any, BinaryIO, Protocol, cast
 
 import numpy as np
@@ -75,6 +77,16 @@ class Rows:
         """Return the images at these positions, in this order."""
         names, entries = [self.names[row] for row in positions], [self.entries[row] for row in positions]
         return Rows(self.index, names, entries, self.source)
+
+    def expect(self, positions: Sequence[int]) -> None:
+        """Let the system load these images, which will be read soon, while this process does something else."""
+        if not hasattr(os, "posix_fadvise"):
+            return
+        bytes, rows = self.index.row_bytes, sorted(self.entries[position].row for position in positions)
+        runs = [list(rows) for _, rows in groupby(enumerate(rows), lambda pair: pair[1] - pair[0])]
+        with suppress(OSError):  # reading says what is wrong
+            for run in runs:
+                os.posix_fadvise(self._file.fileno(), run[0][1] * bytes, len(run) * bytes, os.POSIX_FADV_WILLNEED)
 
     def read(self, positions: Sequence[int]) -> Pixels:
         """Load the images at these positions into memory and return them, ``(n, c, h, w)``.

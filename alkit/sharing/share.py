@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import joblib
 import numpy.typing as npt
@@ -49,6 +49,14 @@ class Shard(Protocol):
 
     def packed(self, folder: Path) -> Any:
         """Return the shard as it travels to a worker. What is large goes to a file of the folder."""
+
+
+@runtime_checkable
+class ReadsSoon(Protocol):
+    """A shard that reads from a disk."""
+
+    def expect(self) -> None:
+        """Let the system load what the shard will read, while other shards are computed."""
 
 
 class Counted:
@@ -116,7 +124,8 @@ def share(
     if key is not None:
         key = None if (code := code_of(key)) is None else [key, code]
     if alone and (key is None or len(shards) == 1 or not can_keep()):
-        for shard in shards:
+        for number, shard in enumerate(shards):
+            _expect(shards, number + 1)
             yield dict(work(shard, tick))
         return
     with kept_results(key) as folder:
@@ -139,6 +148,12 @@ def share(
                 yield result
 
 
+def _expect(shards: Sequence[Shard], number: int) -> None:
+    """Have the system load what a shard will read, if there is such a shard."""
+    if number < len(shards) and isinstance(shard := shards[number], ReadsSoon):
+        shard.expect()
+
+
 def _is_local() -> bool:
     return Crew(1).is_here
 
@@ -146,6 +161,7 @@ def _is_local() -> bool:
 def _here(work: Work[Any], shards: Sequence[Shard], tick: Tick, folder: Path) -> Iterator[Result]:
     """Compute shards in this process, and keep their results for the case that it is killed."""
     for number, shard in enumerate(shards):
+        _expect(shards, number + 1)
         path = result_file(folder, number)
         if (result := read_result(path)) is None:
             result = dict(work(shard, tick))
@@ -219,6 +235,7 @@ def _run(
 
     def job(number: int) -> Any:
         try:  # an error here would reach nobody, because joblib asks for jobs in a thread of its own
+            _expect(shards, number)
             return joblib.delayed(compute)(work, shards[number].packed(folder), number, *settings)
         except Exception as error:
             return joblib.delayed(fail)(number, error)

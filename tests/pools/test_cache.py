@@ -24,6 +24,7 @@ from PIL import Image
 from alkit.errors import DataError, ImageError, StoreError
 from alkit.pools import ImagePool, sources
 from alkit.pools import cache as imagecache
+from alkit.pools.pieces import Shard
 
 RNG = np.random.default_rng(0)
 
@@ -701,3 +702,14 @@ def test_an_index_that_would_never_end_is_not_read(folder, tmp_path, kind):
         ImagePool(folder, 8, cache=tmp_path / "cache")
     index.unlink()
     assert ImagePool(folder, 8, cache=tmp_path / "cache").ids == pool.ids
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="needs a system that takes advice")
+def test_the_system_is_told_which_rows_are_read_next_in_few_calls(tmp_path, monkeypatch):
+    for number in range(6):
+        save(tmp_path / "images" / f"{number}.png", gray())
+    pool, told = ImagePool(tmp_path / "images", cache=tmp_path / "cache"), []
+    monkeypatch.setattr(os, "posix_fadvise", lambda file, start, length, advice: told.append((start, length)))
+    row = pool.stored(["0"])[0].nbytes
+    Shard(pool.subset(["5", "1", "2", "3"]), ["5", "1", "2"]).expect()
+    assert told == [(row, 2 * row), (5 * row, row)]

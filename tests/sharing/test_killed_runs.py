@@ -28,7 +28,7 @@ def main(store, workers):
 
 
 def lines(store, cache, workers, kill_at=None):
-    """Return what such a run printed. Kill it with its workers when a stage has begun for the n-th time."""
+    """Return what such a run printed. `kill_at`: a stage, in which it is killed with its workers, the n-th time."""
     command = [
         sys.executable,
         "-c",
@@ -55,7 +55,7 @@ def test_a_run_whose_processes_are_all_killed_within_rounds_ends_as_one_that_was
     undisturbed = lines(tmp_path / "alone.db", tmp_path / "other", 1)[-1]
     store, cache = tmp_path / "killed.db", tmp_path / "cache"
     for round in (1, 2):
-        # The scores of each round are computed once before its images are asked for; the second kill is a round later.
+        # Each round scores once. So the second run finishes the first scores, and is killed a round later.
         lines(store, cache, 2, kill_at=("scores", round))
         kept = len(list(cache.glob("shards/*/*.shard")))
         assert kept

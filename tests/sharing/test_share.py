@@ -202,3 +202,15 @@ def test_workers_are_those_of_joblib_unless_they_are_given():
     with working(["cpu", "cpu"]) as found:
         assert found.size == 2
         assert found.devices == ("cpu", "cpu")
+
+
+def test_each_shard_is_announced_before_the_one_ahead_of_it_is_computed(monkeypatch):
+    said = []
+    monkeypatch.setattr(Number, "expect", lambda shard: said.append(("next", shard.value)), raising=False)
+
+    def work(shard, tick):
+        said.append(("now", shard.value))
+        return {}
+
+    list(share(work, [Number(value) for value in range(3)], lambda done: None))
+    assert said == [("next", 1), ("now", 0), ("next", 2), ("now", 1), ("now", 2)]
