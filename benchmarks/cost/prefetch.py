@@ -10,7 +10,8 @@ Before each pass the row file is dropped from the memory of the system, so that 
 with and without reading ahead take turns.
 
 Columns, medians over the pairs: ``wall``, seconds of a pass; ``read``, seconds of it until images were there;
-``waits``, how often the process had to wait for the disk. ``ratio`` and ``read_ratio`` are the medians of the ratios of the pairs.
+``waits``, how often the process had to wait for the disk. ``ratio`` and ``read_ratio`` are the medians of the ratios of
+the pairs.
 """
 
 from __future__ import annotations
@@ -79,8 +80,8 @@ def run(network: torch.nn.Module, shards: list[Shard], ahead: bool) -> Took:
 def main() -> None:
     """Measure, print and append rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=640)
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--images", type=int, default=320)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--folder", type=Path, help="folder on the disk to measure; default: that of temporary files")
     parser.add_argument("--out", type=Path, help="CSV file to append to")
     options = parser.parse_args()
