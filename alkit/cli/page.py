@@ -44,6 +44,10 @@ def page(
     if path.exists() and not overwrite and not is_page(path):
         raise ConfigurationError(f"{path} exists and is not a page of alkit", hint="--overwrite, or another --out")
     with record_at(store, read_only=True) as record:
-        html = campaign_html(gathered(record, str(store), content))
+        campaign = gathered(record, str(store), content)
+        html = campaign_html(campaign)
+        missing = campaign.why_no_pool
     write_atomically(path, html)
     echo(f"{path} shows the campaign ({len(html) / 1e6:.1f} MB).")
+    if missing:
+        echo(f"alkit: {missing}; if they were moved, --images FOLDER names their place", err=True)

@@ -144,7 +144,7 @@ class Campaign:
             try:
                 found = build(form, "pool")
             except AlkitError as reason:
-                return f"the images cannot be read ({reason})"
+                return f"the images cannot be read ({str(reason).partition('. Try:')[0].rstrip('.')})"
             return found if isinstance(found, Pool) else "the pool of the record is not a pool"
 
         found = self.memory.recall("pool", (form, self.record.fact("images")), make)

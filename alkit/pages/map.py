@@ -106,6 +106,8 @@ def make_map(campaign: Campaign) -> Map | str:
         height, width = (min(SMALL, side) for side in image_shape(campaign.pool)[1:])
         known = drawn, _small_pixels(campaign.pool, drawn), f"their pixels at {height} x {width}"
     ids, rows, by = known
+    if not np.ptp(rows, axis=0).any():
+        return f"all images are alike by {by}"
     rows = _principal(rows)
     kinds = kmeans(rows, ids, min(MOST_KINDS, max(2, len(ids) // 20)), rng)
     places, method = _places(rows)

@@ -5,7 +5,9 @@ import sys
 
 import pytest
 from commandline import alkit as run
+from PIL import Image
 
+import alkit
 from alkit.cli.serve import _listening
 from alkit.errors import ConfigurationError
 from alkit.record import Store
@@ -28,6 +30,21 @@ def test_a_page_replaces_an_earlier_one_and_no_other_file(record, tmp_path, capf
     assert "thesis.html exists and is not a page of alkit. Try: --overwrite" in capfd.readouterr().err
     assert run("page", record, "--out", "thesis.html", "--overwrite") == 0
     assert "my thesis" not in (tmp_path / "thesis.html").read_text()
+
+
+def test_images_that_are_missing_are_told(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "images").mkdir()
+    for number in range(4):
+        Image.new("L", (8, 8), 60 * number).save(tmp_path / "images" / f"{number}.png")
+    learner, random = alkit.testing.Brightness(), alkit.strategy("random")
+    alkit.Experiment(alkit.ImagePool("images"), learner, random, store="campaign.db", classes=("skin", "lesion"))
+    (tmp_path / "images").rename(tmp_path / "moved")
+    assert run("page", "campaign.db") == 0
+    assert "the images cannot be read" in (told := capfd.readouterr()).err
+    assert "--images FOLDER names their place" in told.err
+    assert run("page", "campaign.db", "--images", "moved") == 0
+    assert not capfd.readouterr().err
 
 
 def test_a_page_needs_a_record_and_makes_none(tmp_path, monkeypatch, capfd):

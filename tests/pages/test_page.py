@@ -168,7 +168,7 @@ def test_without_images_the_page_says_what_is_missing(folder):
         sections = Reader(page_of(folder)).sections
     finally:
         (folder / "moved").rename(folder / "images")
-    assert "There is no map of the pool: the images cannot be read" in sections["Map of the pool"]
+    assert re.search(r"no map of the pool: the images cannot be read \(.*images\)\.\s", sections["Map of the pool"])
     assert "cannot be shown: the images cannot be read" in sections["Worst cases"]
 
 
@@ -264,4 +264,13 @@ def test_a_page_is_made_while_another_process_works_on_the_record(folder):
     store = Store(folder / "campaign.db")
     with store.exclusive(), store.database.transaction():  # as while a model is trained, or an answer is recorded
         assert "15 of 40 images labelled" in page_of(folder, worst=0, map=False)
+    store.close()
+
+
+def test_images_that_are_all_alike_have_no_map(folder):
+    store = Store(folder / "campaign.db", read_only=True)
+    campaign = gather(store, "campaign.db")
+    vars(campaign)["_pool"] = alkit.ArrayPool(np.zeros((40, 16, 16), np.uint8), list(campaign.ids))
+    vars(campaign)["ids"] = tuple(campaign.pool.ids)
+    assert make_map(campaign) == "all images are alike by their pixels at 16 x 16"
     store.close()
