@@ -27,6 +27,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -145,14 +146,30 @@ def campaign(kind: str, seed: int) -> Iterator[Row]:
         rng = np.random.default_rng([seed, 2, number])
         means = values[rng.integers(0, len(values), (4000, len(values)))].mean(axis=1)
         half = float(stats.t.ppf(0.975, len(values) - 1)) * values.std(ddof=1) / len(values) ** 0.5
+        percentile = np.quantile(means, [0.025, 0.975])
         yield Row(
-            kind, seed, number, result.n_labels, audit.measured, found.clusters,
-            *(round(float(value), 4) for value in (
-                found.value, found.low or 0, found.high or 1, np.mean(list(each.values())), np.mean(rest),
-                *np.quantile(means, [0.025, 0.975]), values.mean() - half, values.mean() + half,
-            )),
-            round(time.perf_counter() - begun, 2), rows.commit(),
-        )  # fmt: skip
+            kind=kind,
+            seed=seed,
+            round=number,
+            labels=result.n_labels,
+            measured=audit.measured,
+            clusters=found.clusters,
+            dice=_rounded(found.value),
+            low=_rounded(found.low or 0.0),
+            high=_rounded(1.0 if found.high is None else found.high),
+            whole_pool=_rounded(np.mean(list(each.values()))),
+            not_trained_on=_rounded(np.mean(rest)),
+            percentile_low=_rounded(percentile[0]),
+            percentile_high=_rounded(percentile[1]),
+            t_low=_rounded(values.mean() - half),
+            t_high=_rounded(values.mean() + half),
+            seconds=round(time.perf_counter() - begun, 2),
+            commit=rows.commit(),
+        )
+
+
+def _rounded(value: float | np.floating[Any]) -> float:
+    return round(float(value), 4)
 
 
 def _images(kind: str, seed: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], list[str] | None]:

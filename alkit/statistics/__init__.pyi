@@ -1,3 +1,8 @@
+from .active_testing import DrawnByScore as DrawnByScore
+from .active_testing import draw_by_score as draw_by_score
+from .active_testing import lure as lure
+from .active_testing import lure_weights as lure_weights
+from .active_testing import sequence_probabilities as sequence_probabilities
 from .comparisons import holm as holm
 from .comparisons import paired_difference as paired_difference
 from .comparisons import penalty_matrix as penalty_matrix

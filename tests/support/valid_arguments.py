@@ -914,6 +914,26 @@ EXAMPLES = {
         "groups": lambda t: ["p", "q"],
         "bounds": lambda t: (0.0, 1.0),
     },
+    "alkit.statistics.DrawnByScore": {
+        "probabilities": lambda t: (0.5, 0.5),
+        "population": lambda t: 4,
+    },
+    "alkit.statistics.draw_by_score": {
+        "scores": lambda t: {"a": 0.1, "b": 0.2},
+        "power": lambda t: 1.0,
+        "uniform": lambda t: 0.2,
+    },
+    "alkit.statistics.sequence_probabilities": {
+        "scores": lambda t: {"a": 0.1, "b": 0.2},
+        "drawn": lambda t: ["a"],
+        "power": lambda t: 1.0,
+    },
+    "alkit.statistics.lure_weights": {"probabilities": lambda t: [0.5, 0.5], "population": lambda t: 4},
+    "alkit.statistics.lure": {
+        "losses": lambda t: [0.5, 0.5],
+        "probabilities": lambda t: [0.5, 0.5],
+        "population": lambda t: 4,
+    },
     "alkit.statistics.labels_saved": PAIR,
     "alkit.statistics.labels_to_reach": CURVE,
     "alkit.statistics.paired_difference": PAIR,
