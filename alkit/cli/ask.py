@@ -145,7 +145,8 @@ def ask(
     if trained is not None and trained.round not in done:
         echo(*describe_round(trained, tested=tested))
     for one in passed:
-        echo(f"{one.query.key} was due, and goes from {one.before} to {one.after}.")
+        why = f"was due, and goes from {one.before} to" if one.before else "wants more annotators, and also goes to"
+        echo(f"{one.query.key} {why} {one.after}.")
     new, again = len(set(ids) - set(was_open)), len(set(ids) & set(was_open))
     named = {"Selected and sent": new, "Still open, and sent again": again, "In review, and sent again": len(reviews)}
     counts = [f"{what}: {count(n, 'image')}" for what, n in named.items() if n] or ["No image can be selected"]

@@ -198,13 +198,14 @@ def blinded(parts: Parts, queries: Sequence[Query]) -> tuple[Query, ...]:
     """Return queries as annotators may see them: nothing tells the audit set from the images that were chosen.
 
     An image of the audit set has neither a score nor a reason, and may want more annotators. So no query of a round
-    with such images shows a score or a reason, and each shows the number of annotators of the one that wants most.
+    with such images shows a score or a reason, and each that is for anybody wants as many annotators as the one that
+    wants most. The folder of a person shows one annotator for each.
     """
     audit = set(recorded_audit(parts.store).ids)
     rounds = {query.round for query in parts.store.snapshot().queries if query.id in audit} if audit else set()
     most = max((query.wanted for query in queries if query.round in rounds), default=1)
     return tuple(
-        replace(query, score=None, stands_for="", purpose="train", wanted=most)
+        replace(query, score=None, stands_for="", purpose="train", wanted=query.wanted if query.assigned else most)
         if query.round in rounds and query.purpose != "review"
         else query
         for query in queries

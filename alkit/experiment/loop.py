@@ -522,6 +522,7 @@ class Experiment(Reviewable):
     def hand_on(self) -> tuple[str, ...]:
         """Assign open images that are due to somebody else, as :attr:`people` says, and return their ids.
 
+        So are images that want more answers than they are assigned to people.
         ``alkit ask`` does so before it selects images. The first person's answer still counts when it comes late.
         """
         return tuple(dict.fromkeys(one.query.id for one in assigning.hand_on(self._parts.store)))

@@ -28,14 +28,14 @@ from alkit.values.queries import Query
 
 @dataclass(frozen=True, slots=True)
 class HandedOn:
-    """An image that went from one person to another, because it was due.
+    """An image that went from one person to another because it was due, or to one more because it wants more answers.
 
     Parameters
     ----------
     query:
         The query, as it is assigned now.
     before, after:
-        Names of the two people.
+        Names of the two people; `before` is empty if the person comes in addition.
     """
 
     query: Query
@@ -137,7 +137,8 @@ def hand_on(store: Store, now: datetime | None = None) -> tuple[HandedOn, ...]:
     """Assign the open queries that are due to somebody else, and return what has changed.
 
     Each person who has not answered is replaced, if there is somebody who has neither the query nor answered it. Those
-    who never had it come first. Late answers still count.
+    who never had it come first. Late answers still count. An assigned query that wants more answers than it has people,
+    because that was changed, gets more of them.
 
     Parameters
     ----------
@@ -152,14 +153,19 @@ def hand_on(store: Store, now: datetime | None = None) -> tuple[HandedOn, ...]:
         snapshot, load, found = store.snapshot(), _load(store), list[HandedOn]()
         log = store.fact(HANDED_ON) or []
         for entry in snapshot.open:
-            if is_due(entry.query, now):
-                answered = _answered(snapshot, entry.query.id)
-                had = {name for old in log if tuple(old["query"]) == _place(entry.query) for name in old["people"]}
-                found += _pass(entry.query, people, load, answered, had, _due(people, now))
+            query, answered, due = entry.query, _answered(snapshot, entry.query.id), _due(people, now)
+            if is_due(query, now):
+                had = {name for old in log if tuple(old["query"]) == _place(query) for name in old["people"]}
+                found += _pass(query, people, load, answered, had, due)
+                query = found[-1].query if found and _place(found[-1].query) == _place(query) else query
+            found += _complete(query, people, load, answered, due)
         if found:
             last = {_place(one.query): one.query for one in found}
             at = now.isoformat(timespec="seconds")
-            new = [{"at": at, "query": list(_place(one.query)), "people": [one.before, one.after]} for one in found]
+            new = [
+                {"at": at, "query": list(_place(one.query)), "people": [*filter(None, [one.before]), one.after]}
+                for one in found
+            ]
             store.revise_queries(list(last.values()), {HANDED_ON: lambda before: [*(before or ()), *new]})
     return tuple(found)
 
@@ -178,6 +184,19 @@ def _pass(
             load.given.subtract([late])
             load.waiting.subtract([late])
             yield HandedOn(query, late, new[0])
+
+
+def _complete(
+    query: Query, people: People, load: _Load, answered: Collection[str], due: str | None
+) -> Iterable[HandedOn]:
+    """Yield the additions to an assigned query that wants more answers than it has people, each as :func:`_pass`."""
+    taken = {*query.assigned, *answered}
+    if not query.assigned or len(taken) >= query.wanted:
+        return
+    for name in _choose(people, query.wanted - len(taken), load, taken):
+        query = replace(query, assigned=(*query.assigned, name), due=query.due or due)
+        load.add([name])
+        yield HandedOn(query, "", name)
 
 
 def assign_by_hand(

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from alkit.values.people import is_name
+
 PEOPLE, HANDED_ON = "people", "handed_on"
 """Names of the facts that hold who labels the images, and which queries went from one person to another."""
 
@@ -196,6 +198,7 @@ def _are_people(value: Any) -> bool:
     wanted = value["wanted"].get("audit", 1)
     return (
         all(map(_is_number, value["shares"].values()))
+        and all(map(is_name, value["shares"]))
         and (value.get("days") is None or _is_number(value["days"]))
         and (_is_integer(wanted) and wanted >= 1)
         and _is_place(value.get("since"))

@@ -59,6 +59,13 @@ class People:
         return self != People()
 
 
+def is_name(name: object) -> bool:
+    """Return whether a value can be the name of a person, and so of a folder."""
+    if not isinstance(name, str) or not name or name[0] in ".~" or set(name) & set('/\\:*?"<>|,='):
+        return False
+    return name == name.strip() == one_line(name, LONGEST_NAME)
+
+
 def check_name(name: str) -> str:
     """Return the name of a person, if it can be the name of a folder.
 
@@ -67,8 +74,7 @@ def check_name(name: str) -> str:
     ConfigurationError
         It cannot.
     """
-    plain = bool(name) and name == name.strip() == one_line(name, LONGEST_NAME) and name[0] not in ".~"
-    if not plain or set(name) & set('/\\:*?"<>|,='):
+    if not is_name(name):
         raise ConfigurationError(
             "the name of a person must be the name of a folder, without , and =",
             got=repr(name[:LONGEST_NAME]),

@@ -72,7 +72,12 @@ def test_a_campaign_with_shares_a_deadline_and_changes_by_hand(place, capfd):
     assert "People: images are assigned by shares to ann=2,ben=1; after 2 days without an answer" in told
     told = said(capfd, "assign", "c.db", second["key"], "--to", "ben", "--annotators", 2, "--deadline", 1)
     assert f"{second['key']}: for ben, 2 wanted, open, due" in told
-    assert "Still open, and sent again: 1 image" in said(capfd, "ask", "c.db")
+    told = said(capfd, "ask", "c.db")
+    assert f"{second['key']} wants more annotators, and also goes to ann." in told
+    assert "Still open, and sent again: 1 image" in told
+    assert not (place[0] / "exchange" / "for-ann" / second["key"] / "handed-on.txt").exists()
+    said(capfd, "assign", "c.db", second["key"], "--to", "ben", "--annotators", 1)
+    said(capfd, "ask", "c.db")
     assert (place[0] / "exchange" / "for-ben" / second["key"] / "query.json").exists()
     assert (place[0] / "exchange" / "for-ann" / second["key"] / "handed-on.txt").exists()
     told = said(capfd, "assign", "c.db", "--from", "ben", "--to", "cy,dora")

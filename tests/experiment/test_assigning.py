@@ -112,6 +112,20 @@ def test_only_the_missing_one_of_several_is_replaced():
     assert experiment.open_ids == ()
 
 
+def test_an_image_that_wants_more_answers_goes_to_more_people():
+    experiment = campaign()
+    a, b = experiment.top_up(2)
+    tell(experiment, a)
+    store = experiment._parts.store
+    experiment.assign([a], annotators=3)
+    assert experiment.hand_on() == (a,)
+    assert assigned(experiment)[a] == ("ann", "cy", "ben")
+    assert assigned(experiment)[b] == ("ben",)
+    experiment.assign([b], annotators=4)
+    assert {one.after for one in assigning.hand_on(store)} == {"ann", "cy"}
+    assert assigning.hand_on(store) == ()  # nobody is left
+
+
 def test_without_anybody_else_an_image_stays_with_its_person():
     experiment = campaign(People({"ann": 1}, days=1))
     (a,) = experiment.top_up(1)

@@ -68,25 +68,20 @@ class Outbox:
     def addressed(self, queries: Sequence[Query]) -> list[tuple[Outbox, list[Query]]]:
         """Return the outboxes that these queries belong to, each with its queries: this one, and one for each person.
 
-        A query in a person's outbox names nobody else.
+        A query that wants more annotators than it is assigned to is in this one, too. A query in a person's outbox
+        names nobody else.
 
         Raises
         ------
         ConfigurationError
             A name cannot be that of a folder.
         """
-        open_to_all = [query for query in queries if not query.assigned]
         names = sorted({check_name(name) for query in queries for name in query.assigned})
-        return [
-            *([(self, open_to_all)] if open_to_all or not names else []),
-            *(
-                (
-                    self._personal(name),
-                    [replace(query, assigned=(name,)) for query in queries if name in query.assigned],
-                )
-                for name in names
-            ),
-        ]
+        found = [(self, [query for query in queries if len(query.assigned) < query.wanted])]
+        for name in names:
+            own = [replace(query, assigned=(name,), wanted=1) for query in queries if name in query.assigned]
+            found.append((self._personal(name), own))
+        return [(box, own) for box, own in found if own or not names]
 
     def _personal(self, name: str) -> Outbox:
         folder = self.folder / f"{PERSONAL}{name}"

@@ -110,6 +110,13 @@ def test_a_sending_that_failed_half_way_is_completed_by_the_next_one(tmp_path, p
     assert len(COCO.names(tmp_path / "for-ann" / "r00-coco" / "annotations.json")) == 2
 
 
+def test_a_query_that_wants_more_annotators_than_it_has_is_for_everybody_too(tmp_path, pool):
+    oracle(tmp_path, pool).ask([Query("a", 0, 0, ((8, 8),), assigned=("ann",), wanted=2)])
+    assert queries_in(tmp_path) == queries_in(tmp_path / "for-ann") == KEYS[:1]
+    facts = json.loads((tmp_path / "for-ann" / KEYS[0] / "query.json").read_text())
+    assert facts["annotators_wanted"] == 1  # of this person
+
+
 @pytest.mark.parametrize("name", ["../ann", "a/b", ".hidden", ""])
 def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path, pool, name):
     with pytest.raises(ConfigurationError, match="the name of a person"):
