@@ -52,7 +52,7 @@ def recorded_doubts(store: Store, ids: Collection[str] | None = None) -> tuple[D
     """Return the masks of a record that may be mistakes, by image and annotator.
 
     A mask is compared with those of the other annotators, and with the pre-label that the image was sent with. Only
-    labels that count and were asked for are looked at.
+    labels that count and were asked for are looked at. A label that a review has decided is compared with no other.
 
     Parameters
     ----------
@@ -62,9 +62,11 @@ def recorded_doubts(store: Store, ids: Collection[str] | None = None) -> tuple[D
     if store.fact("classes") is None or (labels := _LabelsAsked(store)).settings.spec.per == "image":
         return ()
     spec, snapshot = labels.settings.spec, labels.snapshot
-    guesses = {entry.query.id: entry.prelabel for entry in snapshot.asked if entry.prelabel is not None}
+    reviewed = decided_by_review(snapshot.asked, snapshot.answers, snapshot.known)
+    sent = (entry for entry in snapshot.asked if entry.prelabel is not None and entry.query.id not in reviewed)
+    guesses = {entry.query.id: entry.prelabel for entry in sent}
     wanted = {
-        id: own
+        id: [reviewed[id]] if id in reviewed else own
         for id, own in labels.answers.items()
         if (any(answer.number not in snapshot.consumed for answer in own) if ids is None else id in ids)
     }
@@ -89,10 +91,14 @@ def recorded_differences(store: Store, ids: Collection[str]) -> dict[str, tuple[
     def differ(one: str, other: str) -> bool:
         return not files.alike(one, other, spec, (height, width), fit)
 
+    snapshot = store.snapshot()
+    reviewed = decided_by_review(snapshot.asked, snapshot.answers, snapshot.known)
     return {
         id: tuple(answer.annotator for answer in own.labels)
-        for id, own in store.snapshot().known.items()
-        if id in ids and any(differ(a.label, b.label) for a, b in pairwise(own.labels) if a.label and b.label)
+        for id, own in snapshot.known.items()
+        if id in ids
+        and id not in reviewed
+        and any(differ(a.label, b.label) for a, b in pairwise(own.labels) if a.label and b.label)
     }
 
 
