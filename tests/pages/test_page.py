@@ -1,6 +1,7 @@
 """The page of a campaign: what it shows, that it loads nothing, and that it writes nothing into the record."""
 
 import re
+import shutil
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -274,3 +275,15 @@ def test_images_that_are_all_alike_have_no_map(folder):
     vars(campaign)["ids"] = tuple(campaign.pool.ids)
     assert make_map(campaign) == "all images are alike by their pixels at 16 x 16"
     store.close()
+
+
+def test_a_damaged_label_costs_one_section_and_not_the_page(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "copy")
+    store = Store(tmp_path / "copy" / "campaign.db", read_only=True)
+    campaign = gather(store, "campaign.db", Wishes(worst=0, map=False))
+    for path in (tmp_path / "copy" / "campaign.db.files").glob("*.png"):
+        path.write_bytes(b"")
+    sections = Reader(campaign_html(campaign).decode()).sections
+    store.close()
+    assert "This cannot be shown: " in sections["Agreement of annotators"]
+    assert "17 labels by 3 people" in sections["Progress"]
