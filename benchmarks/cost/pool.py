@@ -2,7 +2,7 @@
 
 ::
 
-    python -m benchmarks.cost.pool --out benchmarks/results/pool.csv
+    python -m benchmarks.cost.pool --repeats 3 3 2 2 --out benchmarks/results/pool.csv
 
 The images are tiny (8 x 8 pixels, gray, one array) and so are the networks, so that what is measured is the cost per
 image of alkit itself: ids, digests, records, candidates, batches, clusters. A folder of files costs more, for decoding,
