@@ -5,12 +5,12 @@
     git worktree add ../former a13fe5f
     python -m benchmarks.cost.start --images DIR --former ../former --out benchmarks/results/start.csv
 
-Each run is a process of its own with an empty cache, so that it decodes all images, and computes with one thread. The two
-commits take turns, after a pair that is not counted and fills the caches of the files.
+Each run is a process of its own with an empty cache, so that it decodes all images, and computes with one thread. The
+two commits take turns, after a pair that is not counted and fills the caches of the files.
 
 Columns: number of images; ``cpu_s``, CPU seconds of the command and of the process that decodes images for it;
-``wall_s``; both for the former commit; ``cpu_ratio`` and ``wall_ratio``, medians of the ratios of former to present; and
-``load``, the mean number of processes that wanted to run, which makes ``wall_s`` long if it is above the number of cores.
+``wall_s``; both for the former commit; ``cpu_ratio`` and ``wall_ratio``, medians of the ratios of former to present;
+and ``load``, the mean number of processes that wanted to run. ``wall_s`` is long if it is above the number of cores.
 """
 
 from __future__ import annotations
