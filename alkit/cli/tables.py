@@ -312,8 +312,10 @@ def _curve(summary: CampaignSummary, unicode: bool) -> Iterator[RenderableType]:
             yield f"[yellow]The last round was measured on {n} labels: too few for a reliable {metric}.[/yellow]"
     elif summary.measured_on == "test set":
         yield f"[dim]{metric} is measured on a test set.[/dim]"
+    elif summary.audit.ids:
+        yield "[dim]There are no metrics: no image of the audit set is labelled yet.[/dim]"
     else:
-        yield "[dim]There are no metrics, because the campaign has neither a hold-out nor a test set.[/dim]"
+        yield "[dim]There are no metrics: the campaign has neither an audit set, nor a hold-out, nor a test set.[/dim]"
     yield from (f"[yellow]{in_table(warning)}[/yellow]" for warning in history[-1].warnings)
     if agreed:
         yield "[dim]agreement: Cohen's kappa with the previous model, on a random sample of the pool.[/dim]"

@@ -30,6 +30,7 @@ from alkit.labels.masks import mask_png
 from alkit.labels.sets import set_text
 from alkit.oracles.formats import coco
 from alkit.oracles.formats.format import Page
+from alkit.record.audit import recorded_audit
 from alkit.values.label_spec import LabelSpec
 
 COLUMNS = (
@@ -163,7 +164,7 @@ def _about(parts: Parts, found: Exported, form: str, rows: Sequence[Mapping[str,
     spec = found.spec
     annotators = Counter(name for row in rows for name in row["annotators"])
     sources = Counter(row["source"] for row in rows if not row["asked"])
-    declared = parts.settings.declared
+    declared, audit = parts.settings.declared, set(recorded_audit(parts.store).ids)
     return {
         "exported": datetime.now(UTC).isoformat(timespec="seconds"),
         "alkit": alkit.__version__,
@@ -183,6 +184,7 @@ def _about(parts: Parts, found: Exported, form: str, rows: Sequence[Mapping[str,
             "asked": len({row["id"] for row in rows if row["asked"]}),
             "not_asked": len({row["id"] for row in rows if not row["asked"]}),
             "held_out": len({row["id"] for row in rows if row["held_out"]}),
+            **({"audit": len({row["id"] for row in rows} & audit)} if audit else {}),
         },
         "annotators": dict(sorted(annotators.items())),
         "sources": dict(sorted(sources.items())),

@@ -92,7 +92,9 @@ def _facts(about: Mapping[str, Any], per_annotator: bool) -> Iterator[str]:
     yield f"{counts['asked']} images were selected by a strategy ({strategy}); {before}."
     if about["sources"]:
         yield f"Sources of labels that nobody asked for: {_counted(about['sources'])}."
-    yield f"{counts['held_out']} images are held out: no model of the campaign was trained on them."
+    kept = f"{counts['held_out']} images are held out"
+    kept += f" or belong to the audit set ({counts['audit']} of them)" if counts.get("audit") else ""
+    yield f"{kept}: no model of the campaign was trained on them."
     yield f"Annotators, with the number of their labels: {_counted(about['annotators'])}."
     joined = f"Several labels of an image are joined: {literal(about['join'])}."
     yield "The labels of each annotator are apart." if per_annotator else joined

@@ -552,7 +552,7 @@ class Experiment(Reviewable):
         ----------
         test, oracle:
             Images to measure the round on, and what labels them. Their ids may be those of images in the pool. Default:
-            the round is measured on the labels held out, if there are any.
+            the round is measured on the audit set as far as it is labelled, else on the labels held out, if any are.
         wait_for_answers:
             Whether an open query is an error. If not, answers that are missing now count from the next round on, and an
             image that only some of its annotators have labelled is trained on with their labels.
@@ -713,8 +713,8 @@ class Experiment(Reviewable):
     ) -> Mapping[str, float]:
         """Measure the last round's model on `test` and record the metrics with the round.
 
-        If the rounds of the record are measured on another test set, or on labels held out, the record keeps those
-        metrics, and these are only returned. The same is true of `metrics`. Of several answers for a test image, the
+        If the rounds of the record are measured on another test set, on an audit set or on labels held out, the record
+        keeps those metrics, and these are only returned. The same is true of `metrics`. Of several answers for a test image, the
         one with the latest revision counts.
 
         Parameters

@@ -1,5 +1,6 @@
 """Figures on the audit set: what they are measured on, their intervals, and what they say in words."""
 
+import json
 import math
 
 import numpy as np
@@ -64,6 +65,17 @@ def test_skipped_disputed_and_missing_images_are_counted():
     assert "1 was left out, because annotators disagree" in words
     assert one in found.ids
     assert more
+
+
+def test_exported_labels_say_which_were_never_trained_on(tmp_path):
+    experiment = campaign(audit=8, **BRIGHTNESS)
+    labels(experiment, 10)
+    experiment.fit()
+    folder = experiment.export_labels(tmp_path / "out")
+    told = json.loads((folder / "manifest.json").read_text())
+    assert {row["id"] for row in told["labels"] if row["held_out"]} <= set(audit_ids(experiment))
+    assert (told["counts"]["held_out"], told["counts"]["audit"]) == (4, 4)
+    assert "4 images are held out or belong to the audit set (4 of them)" in (folder / "DATACARD.md").read_text()
 
 
 def test_words_for_an_audit_that_is_not_complete():
