@@ -25,6 +25,8 @@
               r02-v000-case7.nii.gz             the labels of a volume, under the name that they were sent with
               instances.json.confirmed          beside it: all its masks are right although they equal their pre-labels
               answers.csv                       the classes of many images, if each image has one class
+              job.zip                           such files as tools export them
+              ward 3/0017_mask.png              a mask in a sub-folder under another name that only one query can have
 
 alkit never overwrites a file and never changes an answer. It only writes and deletes notes about answers that were not
 accepted and files that were not read. It follows no symbolic link that leads out of these folders.
