@@ -10,6 +10,7 @@ import warnings
 import lazy_loader
 
 from alkit.configuration.former_names import FORMER
+from alkit.configuration.start import STARTED as _STARTED  # noqa: F401  # the time is taken now
 
 __version__ = "0.1.0"
 _load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+from alkit.configuration import start
 from alkit.configuration.forms import Written
 
 
@@ -17,6 +18,7 @@ def code_of(form: Written) -> dict[str, str] | None:
 
     The code of an installed package is told by its version. Otherwise it is that of the module, and of all other
     loaded modules that are not installed, which it may use. The classes of alkit are left out: they have its version.
+    It cannot be told if one of these files has changed since this program began, which may have loaded it before that.
 
     >>> code_of([{"is": "alkit:LabelSpec", "with": {}}, 3]), code_of({"named": "module_that_is_not_there:score"})
     ({}, None)
@@ -59,6 +61,9 @@ def _digest(name: str) -> str | None:
     sha = hashlib.sha256()
     for file in sorted({path, *_of_the_user()}):
         try:
+            facts = file.stat()
+            if max(facts.st_mtime, facts.st_ctime) >= start.STARTED:
+                return None
             sha.update(f"{file.name} ".encode() + hashlib.sha256(file.read_bytes()).digest())
         except OSError:
             return None

@@ -4,6 +4,7 @@ import importlib
 import json
 import subprocess
 import sys
+import time
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +15,8 @@ import torch
 
 import alkit
 from alkit import scores
+from alkit.configuration import start
+from alkit.configuration.code import code_of
 from alkit.learners.predictor import NetworkPredictor
 from alkit.networks import make_network
 from alkit.networks.cut import BUDGET
@@ -244,6 +247,7 @@ class Even:
 def test_scores_of_former_code_are_not_taken_for_those_of_changed_code(tmp_path, monkeypatch):
     monkeypatch.setenv("ALKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(start, "STARTED", time.time() + 3600)  # the module is there when the program begins
     pool = alkit.ArrayPool(np.zeros((8, 4, 4), np.uint8))
 
     def score_with(factor):
@@ -256,3 +260,15 @@ def test_scores_of_former_code_are_not_taken_for_those_of_changed_code(tmp_path,
         score_with(1)
     assert list((tmp_path / "cache" / "shards").glob("*/*.shard"))
     assert list(score_with(2).values()) == pytest.approx([2 * np.log(2)] * 8)
+
+
+def test_results_of_code_whose_file_was_changed_while_the_program_runs_are_not_kept(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    file = tmp_path / "my_score_that_is_edited.py"
+    file.write_text("def score(mean): return mean")
+    importlib.import_module(file.stem)
+    form = {"named": f"{file.stem}:score"}
+    monkeypatch.setattr(start, "STARTED", time.time() + 3600)
+    assert code_of(form)
+    monkeypatch.setattr(start, "STARTED", time.time() - 3600)
+    assert code_of(form) is None
