@@ -714,8 +714,8 @@ class Experiment(Reviewable):
         """Measure the last round's model on `test` and record the metrics with the round.
 
         If the rounds of the record are measured on another test set, on an audit set or on labels held out, the record
-        keeps those metrics, and these are only returned. The same is true of `metrics`. Of several answers for a test image, the
-        one with the latest revision counts.
+        keeps those metrics, and these are only returned. The same is true of `metrics`. Of several answers for a test
+        image, the one with the latest revision counts.
 
         Parameters
         ----------

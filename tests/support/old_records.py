@@ -288,7 +288,7 @@ def queries(folder, round):
 def status(store):
     """Return the output of `alkit status`, without times and sentences."""
     said = json.loads(command("status", store, "--json"))
-    untold = ("seconds", "stands_for", "warnings")
+    untold = ("seconds", "stands_for", "warnings", "intervals")  # the last is new: a395940 told no interval
     return {
         **{name: said[name] for name in ("labels", "skipped", "open", "left", "states", "annotators", "measured_on")},
         "problems": [[query["id"], *(entry["kind"] for entry in query["problems"])] for query in said["open_queries"]],
