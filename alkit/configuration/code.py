@@ -61,8 +61,7 @@ def _digest(name: str) -> str | None:
     sha = hashlib.sha256()
     for file in sorted({path, *_of_the_user()}):
         try:
-            facts = file.stat()
-            if max(facts.st_mtime, facts.st_ctime) >= start.STARTED:
+            if changed_since_start(file):
                 return None
             sha.update(f"{file.name} ".encode() + hashlib.sha256(file.read_bytes()).digest())
         except OSError:
@@ -73,9 +72,20 @@ def _digest(name: str) -> str | None:
 def _of_the_user() -> Iterator[Path]:
     """Yield the files of the loaded modules that are not installed."""
     for name, module in list(sys.modules.items()):
-        file = _file(module)
-        if file is not None and name.partition(".")[0] != "alkit" and not _is_installed(file):
+        if (file := file_of_user(name, module)) is not None:
             yield file
+
+
+def file_of_user(name: str, module: ModuleType) -> Path | None:
+    """Return the file of a module that is not installed; None if it is, or has none."""
+    file = _file(module)
+    return None if file is None or name.partition(".")[0] == "alkit" or _is_installed(file) else file
+
+
+def changed_since_start(file: Path) -> bool:
+    """Whether a file was changed since this program began; an :class:`OSError` if it cannot be found."""
+    facts = file.stat()
+    return max(facts.st_mtime, facts.st_ctime) >= start.STARTED
 
 
 def _file(module: ModuleType) -> Path | None:

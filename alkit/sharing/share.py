@@ -21,6 +21,7 @@ import numpy.typing as npt
 from alkit.configuration.code import code_of
 from alkit.errors import AlkitError, ConfigurationError, ImageError, StoreError
 from alkit.sharing.kept import can_keep, has_result, kept_results, read_result, result_file, write_result
+from alkit.sharing.loaded_code import loaded_code, warn_of_changes
 from alkit.sharing.travelling import check_travels
 from alkit.sharing.worker import Arithmetic, Outcome, ShardError, Tick, Work, compute, fail
 from alkit.sharing.workers import Crew, Workers, crew, safe_imports, working
@@ -231,7 +232,9 @@ def _run(
     size = found.size
     if again and not found.devices:  # a machine may be gone, with its workers
         size = max(1, min(size, joblib.effective_n_jobs(-1)))
-    settings = folder, arithmetic, found.devices
+    if not found.shares_memory:
+        warn_of_changes()
+    settings = folder, arithmetic, found.devices, loaded_code()
 
     def job(number: int) -> Any:
         try:  # an error here would reach nobody, because joblib asks for jobs in a thread of its own

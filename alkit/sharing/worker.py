@@ -8,7 +8,7 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from alkit.errors import AlkitError, StoreError
 from alkit.rng import threads
 from alkit.sharing.devices import device_slot
 from alkit.sharing.kept import Arrays, result_file, write_result
+from alkit.sharing.loaded_code import check_code
 
 T = TypeVar("T", contravariant=True)
 
@@ -109,12 +110,20 @@ class Outcome:
 
 
 def compute(
-    work: Any, shard: Any, number: int, folder: Path, arithmetic: Arithmetic, devices: tuple[str, ...]
+    work: Any,
+    shard: Any,
+    number: int,
+    folder: Path,
+    arithmetic: Arithmetic,
+    devices: tuple[str, ...],
+    code: Mapping[str, str],
 ) -> Outcome:
     """Compute a shard, and keep its result in a folder. An error is returned, not raised."""
     where = f"process {os.getpid()} on {socket.gethostname()}"
     said: list[tuple[str, int, str]] = []
     try:
+        if not arithmetic.is_own:
+            check_code(code)
         if not folder.is_dir():
             raise StoreError(
                 f"the worker, {where}, does not find the folder {folder}",
