@@ -76,7 +76,8 @@ def _picture(cell: Cell) -> npt.NDArray[np.uint8]:
     scale = SIDE / max(width, height)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     pixels = np.round(255 * np.clip(cell.shown, 0, 1)).astype(np.uint8)
-    picture = np.array(Image.fromarray(pixels).convert("RGB").resize(size, Image.Resampling.BOX))
+    how = Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC
+    picture = np.array(Image.fromarray(pixels).convert("RGB").resize(size, how))
     if cell.mask is None:
         return picture
     across = _places(left, width, size[0], cell.covered[0], cell.covered[2], cell.mask.shape[1])

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from alkit.evaluation.agreement import Agreement, agreement_of_annotators
 from alkit.evaluation.doubts import Doubt, reasons_for_doubt
+from alkit.evaluation.fitness import about_model
 from alkit.record.disputes import recorded_disputes
 from alkit.record.label_files import LabelFiles, at_one_size, fit_of
 from alkit.record.reviews import decided_by_review
@@ -51,8 +52,9 @@ def recorded_agreement(store: Store, below: float | None = None) -> Agreement:
 def recorded_doubts(store: Store, ids: Collection[str] | None = None) -> tuple[Doubt, ...]:
     """Return the masks of a record that may be mistakes, by image and annotator.
 
-    A mask is compared with those of the other annotators, and with the pre-label that the image was sent with. Only
-    labels that count and were asked for are looked at. A label that a review has decided is compared with no other.
+    A mask is compared with those of the other annotators, and with the pre-label that the image was sent with, unless
+    the model that made it had not learnt its labels. Only labels that count and were asked for are looked at. A label
+    that a review has decided is compared with no other.
 
     Parameters
     ----------
@@ -63,8 +65,9 @@ def recorded_doubts(store: Store, ids: Collection[str] | None = None) -> tuple[D
         return ()
     spec, snapshot = labels.settings.spec, labels.snapshot
     reviewed = decided_by_review(snapshot.asked, snapshot.answers, snapshot.known)
+    unfit = {result.round for result in snapshot.rounds if about_model(result.warnings)}  # they say nothing
     sent = (entry for entry in snapshot.asked if entry.prelabel is not None and entry.query.id not in reviewed)
-    guesses = {entry.query.id: entry.prelabel for entry in sent}
+    guesses = {entry.query.id: entry.prelabel for entry in sent if entry.query.round - 1 not in unfit}
     wanted = {
         id: [reviewed[id]] if id in reviewed else own
         for id, own in labels.answers.items()

@@ -215,3 +215,17 @@ def test_only_images_with_labels_of_several_annotators_are_read_to_compare_these
     monkeypatch.setattr(LabelFiles, "fetch", lambda self, files: fetched.extend(files))
     assert experiment.agreement().disputed == (a,)
     assert len(fetched) == 2
+
+
+@pytest.mark.parametrize("fit", [True, False])
+def test_the_prelabel_of_a_model_that_has_not_learnt_its_labels_says_nothing(tmp_path, monkeypatch, fit):
+    experiment = campaign(tmp_path / "r.db", "one")
+    (a,) = experiment.ask(1)
+    tell(experiment, {a: [drawn(0, 0)] * 2})
+    experiment.fit()
+    (b,) = experiment.ask(1)
+    parts = experiment._parts
+    parts.store.set_prelabels({b: parts.files.keep(drawn(0, 0))})
+    experiment.tell({b: drawn(4, 4)}, annotator="ann")
+    monkeypatch.setattr("alkit.report.annotators.about_model", lambda warnings: () if fit else ("The model ...",))
+    assert any("that of the model" in doubt.reason for doubt in experiment.doubts()) == fit
