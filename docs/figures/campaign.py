@@ -57,7 +57,7 @@ def _wait() -> None:
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as place:
         play(Path(place))
-        for name, figure in (("contact-sheet", "exchange/contact-sheet-r00.png"), ("curve", "curve.png")):
+        for name, figure in (("contact-sheet", "exchange/for-ann/contact-sheet-r00.png"), ("curve", "curve.png")):
             with Image.open(Path(place) / figure) as picture:
                 picture.thumbnail((1000, 1000))
                 picture.convert("RGB").quantize(128).save(HERE / f"campaign-{name}.png", optimize=True)
