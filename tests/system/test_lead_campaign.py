@@ -16,7 +16,7 @@ from PIL import Image
 from ultrasound import ultrasound
 
 import alkit
-from alkit.record import assigning
+from alkit.record import Store, assigning
 
 pytestmark = pytest.mark.slow
 
@@ -141,7 +141,7 @@ def test_planted_errors_are_found_the_audit_is_right_and_every_state_is_seen(nam
     assert audit.drawn == AUDIT
 
     # No state is hidden.
-    assert sum(facts["states"].values()) == len(alkit.Experiment.open("c.db").queries())
+    assert sum(facts["states"].values()) == len(Store("c.db").queries())
     assert all(state in shown for state in facts["states"])
     assert all(id in shown for id in facts["skipped"])
     assert "cannot be seen" in shown
