@@ -86,13 +86,14 @@ def draw_by_score(
     if not np.isfinite(given).all() or (given < 0).any():
         raise ConfigurationError("scores must be finite numbers >= 0", got=f"{given.min():g} to {given.max():g}")
     weights: npt.NDArray[np.float64] = np.power(given / (given.max() or 1.0), power)
-    left = np.arange(len(ids))
+    left: npt.NDArray[np.intp] = np.arange(len(ids))
     drawn: list[str] = []
     probabilities: list[float] = []
     for _ in range(n):
-        own = weights[left]
-        total = own.sum()
-        chances = uniform / len(left) + ((1 - uniform) * own / total if total > 0 else (1 - uniform) / len(left))
+        own: npt.NDArray[np.float64] = weights[left]
+        total = float(own.sum())
+        by_score = own / total if total > 0 else np.full(len(left), 1 / len(left))
+        chances = uniform / len(left) + (1 - uniform) * by_score
         place = int(rng.choice(len(left), p=chances / chances.sum()))
         drawn.append(ids[left[place]])
         probabilities.append(float(chances[place]))
