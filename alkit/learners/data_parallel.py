@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from alkit.learners.members import PackedLabelled, pack_labelled
 from alkit.learners.named import check_learner
 from alkit.protocols import Labelled, Learner, Predictor
 from alkit.rng import threads
+from alkit.sharing.loaded_code import check_code, loaded_code, warn_of_changes
 from alkit.sharing.placing import place_learner
 from alkit.sharing.travelling import ModelFile, check_travels, open_model, pack_model
 from alkit.sharing.workers import safe_imports
@@ -117,7 +118,9 @@ class DataParallel:
                 for rank, device in enumerate(self._places())
             ]
             check_travels(self.learner, packed, earlier)
-            jobs = (joblib.delayed(_train)(rank, self.learner, packed, rng, earlier) for rank in given)
+            warn_of_changes()
+            code = loaded_code()
+            jobs = (joblib.delayed(_train)(rank, self.learner, packed, rng, earlier, code) for rank in given)
             with safe_imports(), joblib.parallel_config("loky", n_jobs=self.processes):
                 (dumped, said), *_ = joblib.Parallel(batch_size=1, pre_dispatch="all")(jobs)
         for step in json.loads(said):
@@ -151,12 +154,18 @@ class _Rank:
 
 
 def _train(
-    rank: _Rank, learner: Learner, labelled: PackedLabelled, rng: np.random.Generator, previous: ModelFile | None
+    rank: _Rank,
+    learner: Learner,
+    labelled: PackedLabelled,
+    rng: np.random.Generator,
+    previous: ModelFile | None,
+    code: Mapping[str, str],
 ) -> tuple[bytes, str]:
     """Train together with the other processes. The first returns the bytes of the model, and its reports as JSON."""
     import torch
     from torch import distributed
 
+    check_code(code)
     said: list[Any] = []
 
     def report(step: Progress) -> None:
