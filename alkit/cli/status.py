@@ -131,7 +131,7 @@ def _facts(found: CampaignSummary, step: Step, queries: list[Query]) -> dict[str
         "open": [query.id for query in found.open],
         "left": found.left,
         "states": {state.value: count for state, count in found.states.items()},
-        "annotators": [asdict(annotator) for annotator in found.annotators],
+        "annotators": [_without_nothing(asdict(annotator), "waiting") for annotator in found.annotators],
         "open_queries": [asdict(query) for query in found.open],
         "problems": [{"query": key, **asdict(problem)} for key, problem in found.problems],
         "unread": [asdict(entry) for entry in found.unread],
@@ -175,6 +175,11 @@ def _intervals(result: RoundResult) -> dict[str, Any]:
     """Return the intervals of the metrics of a round: low, high and number of images, by name."""
     found = {name: own for name in result.metrics if (own := result.interval(name)) is not None}
     return {"intervals": {name: [own.low, own.high, own.n] for name, own in found.items()}} if found else {}
+
+
+def _without_nothing(facts: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return facts without one of them if that is 0."""
+    return {key: value for key, value in facts.items() if key != name or value}
 
 
 def _agreement_facts(found: Agreement) -> dict[str, Any]:
