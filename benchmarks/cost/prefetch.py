@@ -5,7 +5,7 @@
     python -m benchmarks.cost.prefetch --out benchmarks/results/prefetch.csv
 
 The images are colour, 256 x 256, rows of the cache of an ``ImagePool``, read in the order of the cache and in another
-order. A small U-Net passes over them in batches on one thread. While it computes a batch, the system loads the next.
+order. A network of two convolutions passes over them in batches on one thread. While it computes a batch, the system loads the next.
 Before each pass the row file is dropped from the memory of the system, so that everything comes from the disk. Passes
 with and without reading ahead take turns.
 
@@ -28,6 +28,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from PIL import Image
+from torch import nn
 
 import alkit
 from alkit.pools.pieces import Shard, shards_of
@@ -63,7 +64,7 @@ def forget(folder: Path) -> None:
 
 
 @torch.inference_mode()
-def run(network: torch.nn.Module, shards: list[Shard], ahead: bool) -> Took:
+def run(network: nn.Module, shards: list[Shard], ahead: bool) -> Took:
     """Pass over all images as ``alkit.sharing.share`` does."""
     begun, read, waits = time.perf_counter(), 0.0, 0
     for number, shard in enumerate(shards):
@@ -86,7 +87,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="CSV file to append to")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    network = alkit.UNet(in_channels=3, classes=2, widths=(2, 4)).eval()
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3))
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         pool = make_pool(folder, options.images)
