@@ -5,9 +5,9 @@
     python -m benchmarks.cost.prefetch --out benchmarks/results/prefetch.csv
 
 The images are colour, 256 x 256, rows of the cache of an ``ImagePool``, read in the order of the cache and in another
-order. A network of two convolutions passes over them in batches on one thread. While it computes a batch, the system loads the next.
-Before each pass the row file is dropped from the memory of the system, so that everything comes from the disk. Passes
-with and without reading ahead take turns.
+order. A network of two convolutions passes over them in batches on one thread. While it computes a batch, the system
+loads the next. Before each pass the row file is dropped from the memory of the system, so that everything comes from
+the disk. Passes with and without reading ahead take turns.
 
 Columns, medians over the pairs: ``wall``, seconds of a pass; ``read``, seconds of it until images were there;
 ``waits``, how often the process had to wait for the disk. ``ratio`` and ``read_ratio`` are the medians of the ratios of
