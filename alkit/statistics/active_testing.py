@@ -93,7 +93,7 @@ def draw_by_score(
         own: npt.NDArray[np.float64] = weights[left]
         total = float(own.sum())
         by_score = own / total if total > 0 else np.full(len(left), 1 / len(left))
-        chances = uniform / len(left) + (1 - uniform) * by_score
+        chances: npt.NDArray[np.float64] = uniform / len(left) + (1 - uniform) * by_score
         place = int(rng.choice(len(left), p=chances / chances.sum()))
         drawn.append(ids[left[place]])
         probabilities.append(float(chances[place]))

@@ -151,15 +151,14 @@ def test_the_next_steps_of_status_lead_through_a_campaign(place, capfd):
     assert as_json(capfd, "status", "c.db")["labels"] >= 15  # until a rule would stop, or nothing is left
 
 
-def test_while_all_labels_are_held_out_the_next_step_is_to_ask_for_more(place, capfd):
+def test_the_first_labels_are_trained_on_whatever_the_hold_out(place, capfd):
     start("--strategy", "random", "--hold-out", "0.99")
     printed(capfd, "ask", "c.db", "-n", 1, "--out", "exchange")
     paint(asked()[0])
     printed(capfd, "tell", "c.db")
     step = as_json(capfd, "status", "c.db")["next"]
-    assert step["command"] == "alkit ask c.db -n 1"
-    assert "held out" in step["why"]
-    assert alkit(*shlex.split(step["command"])[1:]) == 0
+    assert step["command"] == "alkit fit c.db"
+    assert "trained on 1 label" in printed(capfd, *shlex.split(step["command"])[1:])
 
 
 def test_while_a_query_is_open_ask_sends_the_same_again(place, capfd):
