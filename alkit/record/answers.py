@@ -181,7 +181,10 @@ class Answers:
                     entry = _make_invalid(answer, str(reason), history, self._now()) if known_id else None
                 else:
                     last = history.last(answer.id, answer.annotator)
-                    if last is not None and self._equal(last, draft) and (entry is None or entry.query is None):
+                    same = last is not None and self._equal(last, draft)
+                    if last is not None and entry is None:
+                        same = same or last.query is not None  # the first answer is read again after that to a review
+                    if same and (entry is None or entry.query is None):
                         unchanged.append(answer)
                     elif entry is not None and (last is None or entry.revision > last.revision):
                         taken.append(answer)

@@ -214,6 +214,25 @@ def test_a_first_label_that_is_read_again_does_not_undo_a_correction_and_a_new_o
     assert decided() == {}
 
 
+def test_the_files_of_a_first_label_and_of_its_correction_are_both_known_when_they_are_read_again():
+    pool, now = alkit.ArrayPool(200 - 150 * MASKS), time.time_ns()
+    experiment = alkit.Experiment(pool, alkit.testing.Brightness(), alkit.strategy("random"), classes=CLASSES)
+    experiment.ask(6)
+    keys = {query.id: query.key for query in experiment.queries()}
+    experiment.receive([Answer(id, MASKS[int(id)], "ann", now - 10**9, query=key) for id, key in keys.items()])
+    (id,) = experiment.review(1, random=1)
+    (entry,) = experiment._parts.store.snapshot().open_reviews
+    files = [
+        Answer(id, MASKS[int(id)], "ann", now - 10**9, query=keys[id]),
+        Answer(id, _wrong(id), "ann", now, query=entry.query.key),
+    ]
+    experiment.receive(files)
+    receipt = experiment.receive(files)
+    assert (receipt.taken, receipt.outdated) == ((), ())
+    assert len(receipt.unchanged) == 2
+    assert experiment.reviews()[0].outcome == "corrected"
+
+
 def test_classes_are_reviewed_with_the_first_answer_in_words():
     from sklearn.linear_model import LogisticRegression
 
