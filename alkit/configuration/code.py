@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 import sysconfig
 from collections.abc import Iterator
@@ -77,9 +78,12 @@ def _of_the_user() -> Iterator[Path]:
 
 
 def file_of_user(name: str, module: ModuleType) -> Path | None:
-    """Return the file of a module that is not installed; None if it is, or has none."""
+    """Return the file of a module that is neither installed nor made by torch; None if it is, or has none."""
     file = _file(module)
-    return None if file is None or name.partition(".")[0] == "alkit" or _is_installed(file) else file
+    if file is None or name.partition(".")[0] == "alkit" or _is_installed(file):
+        return None
+    compiled = os.environ.get("TORCHINDUCTOR_CACHE_DIR")  # what torch has compiled, named by its content
+    return None if compiled and file.is_relative_to(compiled) else file
 
 
 def changed_since_start(file: Path) -> bool:

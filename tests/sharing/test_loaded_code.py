@@ -12,6 +12,7 @@ import time
 import pytest
 
 from alkit.configuration import start
+from alkit.configuration.code import file_of_user
 from alkit.errors import ConfigurationError
 from alkit.sharing.loaded_code import check_code, loaded_code, warn_of_changes
 
@@ -77,6 +78,13 @@ def test_other_modules_and_installed_ones_do_not_matter(module):
     check_code({"module_of_another_program": "0"})
     assert {file.stem} <= loaded_code().keys()
     assert not {"numpy", "os", "alkit"} & loaded_code().keys()
+
+
+def test_what_torch_has_compiled_is_not_code_of_the_user(module, monkeypatch):
+    loaded, file = module
+    assert file_of_user(file.stem, loaded) == file
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(file.parent))
+    assert file_of_user(file.stem, loaded) is None
 
 
 def test_a_file_that_was_changed_since_the_program_began_is_named_once(module, monkeypatch, caplog):
