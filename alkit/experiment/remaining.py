@@ -26,6 +26,11 @@ def feature_folders(parts: Parts) -> list[Path]:
     return [folder / "features" for folder in _caches(parts)]
 
 
+def training_folders(parts: Parts) -> list[Path]:
+    """Return the folders in which nnU-Net keeps trainings that are not finished, with their images."""
+    return [folder / "nnunet" for folder in _caches(parts)]
+
+
 def what_remains(parts: Parts, id: str, last: bool, in_use: Sequence[Path] = ()) -> Iterator[str]:
     """Yield what alkit does not delete of an image, in sentences.
 

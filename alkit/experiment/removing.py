@@ -15,7 +15,7 @@ from alkit.errors import ConfigurationError, QueryError, nearest, one_line
 from alkit.evaluation.meanings import METRICS
 from alkit.experiment.growing import with_pool
 from alkit.experiment.parts import Parts
-from alkit.experiment.remaining import feature_folders, what_remains
+from alkit.experiment.remaining import feature_folders, training_folders, what_remains
 from alkit.features.forgetting import forget_features
 from alkit.pools.forgetting import forget_pixels
 from alkit.protocols import HasSubsets, Pool
@@ -84,7 +84,7 @@ def remove(parts: Parts, id: str, reason: str) -> tuple[Parts, Removal]:
         used = [answer for answer in told if answer.number in snapshot.consumed]
         last = any(answer.number in snapshot.last_consumed for answer in told)
         trained = _rounds(parts, [answer.number for answer in used])
-        remains, file = tuple(what_remains(parts, id, last, forget_kept())), ""
+        remains, file = tuple(what_remains(parts, id, last, forget_kept(training_folders(parts)))), ""
         if id in parts.representations.known_ids:
             file = file_digest(parts.pool, id)
             forget_features(parts.pool, id, feature_folders(parts))

@@ -14,7 +14,7 @@ import platform
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from safetensors import numpy as safetensors
 
 import alkit
-from alkit._files import cache_folder, make_folder, temporary_file
+from alkit._files import cache_folder, make_folder, temporary_file, temporary_folder
 from alkit.errors import StoreError
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -81,16 +81,23 @@ def _hold(stack: ExitStack, folder: Path) -> bool:
     return False
 
 
-def forget_kept() -> list[Path]:
+def forget_kept(others: Sequence[Path] = ()) -> list[Path]:
     """Delete what killed runs have left, images and models on their way to workers included.
+
+    Parameters
+    ----------
+    others:
+        Folders of other work, which have folders with locks of the same names, too.
 
     Returns
     -------
     list[Path]
         The folders that stay, because a process is using them.
     """
-    root, stay = cache_folder() / "shards", list[Path]()
-    for folder in sorted(root.iterdir()) if root.is_dir() else ():
+    with temporary_folder():
+        pass  # which deletes those of killed processes
+    stay, roots = list[Path](), [cache_folder() / "shards", *others]
+    for folder in [folder for root in roots if root.is_dir() for folder in sorted(root.iterdir())]:
         if not folder.is_dir():
             continue
         with ExitStack() as stack:

@@ -459,11 +459,13 @@ def test_what_a_killed_run_has_left_for_workers_is_deleted_and_what_a_run_uses_i
     with suppress(KeyboardInterrupt), kept_results("a question") as killed:
         (killed / "images.npy").write_bytes(b"pixels")
         raise KeyboardInterrupt
+    (training := place / "cache/nnunet/digest/raw").mkdir(parents=True)
     with kept_results(None) as used:
         (used / "images.npy").write_bytes(b"pixels")
         remains = " ".join(experiment.remove("a", "consent withdrawn").remains)
         assert used.exists()
     assert not killed.exists()
+    assert not training.parent.exists()
     assert f"a run that is computing now, in {used}" in remains
     assert not list((place / "cache/shards").iterdir())
 
