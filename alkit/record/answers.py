@@ -125,7 +125,8 @@ class Answers:
             return [entry for entry in checked if entry is not None]
 
         try:
-            self.store.add_answers({draft.id for _, draft in drafts}, decide)
+            labels = {draft.label for _, draft in drafts}
+            self.store.add_answers({draft.id for _, draft in drafts}, decide, labels=labels)
         except _RemovedError:
             self.store.delete_files()
             raise
@@ -195,7 +196,9 @@ class Answers:
                     new.append(entry)
             return new
 
-        self.store.add_answers({answer.id for answer, _ in drafts if sizes.of(answer.id)}, decide, sent=sent)
+        labels = {draft.label for _, draft in drafts if isinstance(draft, Recorded)}
+        known_ids = {answer.id for answer, _ in drafts if sizes.of(answer.id)}
+        self.store.add_answers(known_ids, decide, sent=sent, labels=labels)
         if late:
             self.store.delete_files()
         settle_reviews(self.store, taken)

@@ -669,6 +669,7 @@ class Store:
         decide: Callable[[Sequence[Asked], Sequence[Recorded]], Iterable[Recorded]],
         *,
         sent: bool = False,
+        labels: Collection[str | None] = (),
     ) -> None:
         """Record answers, all or none; no other process writes between the decision and the recording.
 
@@ -682,6 +683,8 @@ class Store:
         sent:
             Whether an oracle gave the answers. Then their queries were sent to it, even if a killed process did not
             record that.
+        labels:
+            Names of the files of their labels.
         """
         with self.database.transaction() as connection:
             asked = self._asked_of(connection, ids)
@@ -689,11 +692,16 @@ class Store:
             known = list(with_queries(before, self.database.all_rows(connection, answer_queries)).values())
             last = self.database.greatest(connection, answers.c.number) or 0
             now = self.database.now(connection)
+            try:
+                decided = list(decide(asked, known))
+            except StoreError:
+                self._check_kept(connection, labels)  # which says why one of them cannot be read
+                raise
             rows = [
                 {**asdict(answer), "number": number, "told_at": now}
-                for number, answer in enumerate(decide(asked, known), start=last + 1)
+                for number, answer in enumerate(decided, start=last + 1)
             ]
-            self._check_kept(connection, {row["label"] for row in rows} - {None})
+            self._check_kept(connection, {row["label"] for row in rows})
             self.database.insert(connection, answers, rows)
             self.database.insert(connection, answer_queries, [row for row in rows if row["query"] is not None])
             if sent and (unsent := {entry.query.id for entry in asked if entry.sent_at is None}):
@@ -704,12 +712,12 @@ class Store:
         found = {row: asked_from(row) for row in self.database.rows_of(connection, queries.c.id, ids)}
         return list(with_terms(found, self.database.all_rows(connection, query_terms)).values())
 
-    def _check_kept(self, connection: sa.Connection, names: Collection[str]) -> None:
+    def _check_kept(self, connection: sa.Connection, names: Collection[str | None]) -> None:
         """Check that labels are still there: a removal may delete one that no row referred to until now."""
         if not self.database.rows(connection, facts, facts.c.name == REMOVED):
             return
         with ThreadPoolExecutor(AT_ONCE) as threads:
-            there = list(threads.map(self.contents.exists, names))
+            there = list(threads.map(self.contents.exists, filter(None, names)))
         if not all(there):
             raise StoreError(
                 "a label was not recorded, because it was deleted meanwhile with an image that had an equal one",

@@ -437,7 +437,7 @@ def test_an_equal_label_that_another_image_got_before_the_removal_went_on_stays(
 def test_an_equal_label_that_is_deleted_before_it_is_recorded_is_told_again(place, monkeypatch):
     experiment = campaign()
     first, second, *_ = experiment.ask(4)
-    experiment.tell({first: mask(first)})
+    experiment.tell({first: mask(first), second: 1 - mask(first)})
     interrupted(monkeypatch, experiment, first)
     again, other = campaign(), campaign()
     record = Store.add_answers
@@ -449,8 +449,8 @@ def test_an_equal_label_that_is_deleted_before_it_is_recorded_is_told_again(plac
     with monkeypatch.context() as patch:
         patch.setattr(Store, "add_answers", late)
         with pytest.raises(StoreError, match="deleted meanwhile with an image that had an equal one"):
-            again.tell({second: mask(first)})
-    again.tell({second: mask(first)})
+            again.tell({second: mask(first)}, revise=True)
+    again.tell({second: mask(first)}, revise=True)
     assert check(place / "c.db").damage == ()
 
 
