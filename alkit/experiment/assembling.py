@@ -12,7 +12,7 @@ from alkit._files import make_temporary_folder
 from alkit.checks import check_integer
 from alkit.evaluation.chosen import Metrics, check_metrics
 from alkit.experiment import opening, rehearsing
-from alkit.experiment.audit import settle_audit, size_of_audit
+from alkit.experiment.audit import settle_audit
 from alkit.experiment.keeping import Keep, change_keep
 from alkit.experiment.labelled import Labels
 from alkit.experiment.listening import Listeners
@@ -79,7 +79,7 @@ def assemble(
         if store.fact("seed") != seed:  # an older record may have been made with a negative seed
             check_integer("seed", seed, least=0)
         settings, stream, seed = Settings(store), Stream(int(seed)), int(seed)
-        audit = size_of_audit(store) if audit is None else check_integer("audit", audit, least=0)
+        audit = None if audit is None else check_integer("audit", audit, least=0)
         recorded = {"learner": learner, "strategy": strategy, "initial": given, "terms": terms}
         # Before the settings are recorded, so that a learner that fails on the images changes nothing.
         tried = None
@@ -113,7 +113,8 @@ def assemble(
             classes is not None,
             workers,
         )
-        settle_audit(parts, audit)
+        if audit is not None:
+            settle_audit(parts, audit)
         return parts
 
 

@@ -19,8 +19,10 @@ from alkit.checks import check_integer
 from alkit.errors import ConfigurationError
 from alkit.experiment.holding_out import near_duplicates
 from alkit.experiment.parts import Parts, next_round
-from alkit.record.audit import AUDIT, audit_from, recorded_audit
+from alkit.record.audit import AUDIT, AuditSet, audit_from, recorded_audit
 from alkit.record.grouping import note_change
+from alkit.record.reviewed import facts_of_reviews
+from alkit.record.reviews import asked_again, place_of
 from alkit.record.store import Store
 from alkit.values.queries import Query
 from alkit.values.shown import count
@@ -52,12 +54,33 @@ def settle_audit(parts: Parts, wanted: int) -> None:
         `wanted` is not an integer >= 0, is less than the number of images drawn, or leaves too few images.
     """
     wanted, store = check_integer("audit", wanted, least=0), parts.store
-    before = store.fact(AUDIT)
-    fixed = store.has_answers() or bool(store.rounds())
-    fixed = fixed or (store.has_queries() and parts.representations.known_ids.issuperset(audit_from(before).ids))
-    known = audit_from(before) if fixed else audit_from(None)
-    if store.read_only or wanted == (len(known.ids) if fixed or before is None else -1):
+    if store.read_only or _is_settled(parts, wanted):
         return
+    with store.exclusive():  # what was trained on must not change between the draw and its record
+        if not _is_settled(parts, wanted):
+            _draw(parts, wanted)
+
+
+def _is_fixed(parts: Parts, drawn: AuditSet) -> bool:
+    """Whether the images that were drawn stay."""
+    store = parts.store
+    asked = store.has_queries() and parts.representations.known_ids.issuperset(drawn.ids)
+    return store.has_answers() or bool(store.rounds()) or asked
+
+
+def _is_settled(parts: Parts, wanted: int) -> bool:
+    """Whether as many images were drawn, and stay."""
+    drawn = recorded_audit(parts.store)
+    known = len(drawn.ids) if _is_fixed(parts, drawn) else 0 if parts.store.fact(AUDIT) is None else -1
+    return wanted == known
+
+
+def _draw(parts: Parts, wanted: int) -> None:
+    """Draw images that are missing, or all of them before the first query. The caller holds the record's lock."""
+    store = parts.store
+    before = store.fact(AUDIT)
+    fixed = _is_fixed(parts, audit_from(before))
+    known = audit_from(before) if fixed else audit_from(None)
     if wanted < len(known.ids):
         raise ConfigurationError(
             f"audit must be at least {len(known.ids)}: so many images were drawn, and queries were made since",
@@ -78,19 +101,24 @@ def settle_audit(parts: Parts, wanted: int) -> None:
     if not fixed and before is not None and [{**old, "at": ""} for old in before["draws"]] == [{**draw, "at": ""}]:
         return
     now = {"draws": [*draws, draw], "near": sorted(known.near), "compared": False} if wanted else None
-    with store.exclusive():
-        store.revise(AUDIT, lambda recorded: now)
-        if store.has_queries():
-            note_change(store, [f"audit: recorded {len(known.ids)}, now {wanted}"])
+    store.revise(AUDIT, lambda recorded: now)
+    if store.has_queries():
+        note_change(store, [f"audit: recorded {len(known.ids)}, now {wanted}"])
 
 
 def _eligible(parts: Parts, drawn: Sequence[str]) -> list[str]:
-    """Return the images that can be drawn, sorted: the rules allow them, and no model was trained on their group."""
+    """Return the images that can be drawn, sorted: the rules allow them, and their group is free of models.
+
+    No model was trained on it, and no model has sent a label of it back in a review.
+    """
     snapshot = parts.store.snapshot()
     used = {answer.id for answer in snapshot.answers if answer.number in snapshot.consumed}
     held_out = parts.settings.held_out(sorted(used))
     trained = {id for id in used if not held_out(id)}
     trained.update(id for result in snapshot.rounds for id in parts.store.pseudo_labels(result.round))
+    about = facts_of_reviews(parts.store)  # a label that a model sent back may have come to agree with it
+    reviews = asked_again(snapshot.asked)
+    trained.update(e.query.id for e in reviews if about.get(place_of(e.query), {}).get("why") == "model")
     barred, allowed = set(parts.groups_of(sorted(trained))), parts.allowed()
     taken = set(drawn)
     return [

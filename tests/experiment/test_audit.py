@@ -7,7 +7,9 @@ import pytest
 
 import alkit
 from alkit.errors import ConfigurationError, QueryError
+from alkit.experiment import assembling
 from alkit.experiment.audit import SHARE, audit_queries, settle_audit
+from alkit.record import Store
 from alkit.record.audit import recorded_audit
 from alkit.rng import Stream
 from tests.support.parts import CLASSES
@@ -176,6 +178,44 @@ def test_annotators_cannot_tell_the_audit_set_from_the_chosen_images():
     assert [query.id for query in oracle.queries] == list(ids)
     assert {(query.score, query.stands_for, query.purpose) for query in oracle.queries} == {(None, "", "train")}
     assert {query.purpose for query in experiment.queries()} == {"train", "audit"}
+
+
+def test_images_that_another_process_trains_on_meanwhile_are_not_drawn(tmp_path, monkeypatch):
+    learner = Remembers()
+    first, second = campaign(tmp_path / "a.db", learner=learner), campaign(tmp_path / "a.db")
+    labels(first, 20)
+    exclusive = Store.exclusive
+
+    def late(store):
+        if store is second._parts.store and not first.history:
+            first.fit()  # the other process holds the lock before this one gets it
+        return exclusive(store)
+
+    monkeypatch.setattr(Store, "exclusive", late)
+    settle_audit(second._parts, 8)
+    assert len(audit_of(first).ids) == 8
+    assert not learner.seen & set(audit_of(first).ids)
+
+
+def test_opening_a_record_without_a_number_keeps_what_another_process_draws_meanwhile(tmp_path, monkeypatch):
+    first, keep = campaign(tmp_path / "a.db"), assembling.change_keep
+
+    def late(*given):
+        if not audit_of(first).ids:
+            settle_audit(first._parts, 8)
+        return keep(*given)
+
+    monkeypatch.setattr(assembling, "change_keep", late)
+    assert len(audit_of(campaign(tmp_path / "a.db")).ids) == 8
+
+
+def test_labels_that_a_model_sent_back_are_not_drawn():
+    experiment = campaign()
+    experiment.tell(masks(experiment.ask(30)))
+    sent = set(experiment.review(22, random=0, folds=2))
+    assert {review.why for review in experiment.reviews()} == {"model"}
+    settle_audit(experiment._parts, 9)
+    assert not sent & set(audit_of(experiment).ids)
 
 
 def test_audit_may_grow_but_not_shrink_after_the_first_answer(tmp_path):
