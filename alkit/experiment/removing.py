@@ -19,11 +19,10 @@ from alkit.experiment.remaining import feature_folders, training_folders, what_r
 from alkit.features.forgetting import forget_features
 from alkit.pools.forgetting import forget_pixels
 from alkit.protocols import HasSubsets, Pool
-from alkit.record.changing import CHANGES, CLUSTERS, GROUPS, QUALITIES, SIDES
-from alkit.record.disputes import ASKED_MORE
+from alkit.record.changing import CHANGES, CLUSTERS
+from alkit.record.forgetting import facts_without
 from alkit.record.removing import REMOVED, file_digest, without
-from alkit.record.settings import UNUSABLE, describe
-from alkit.record.store import Store
+from alkit.record.settings import describe
 from alkit.sharing.kept import forget_kept
 from alkit.values.queries import Query
 from alkit.values.shown import count
@@ -135,31 +134,17 @@ def _facts(
     whole = left is None or left.keys() == set(pool.ids)
     described = {**configuration["pool"], "images": configuration["pool"]["images"] - 1, "content": None}
     entry = {"at": now, "reason": reason, "digest": digest, "file": file, "files": list(files), "purged": False}
-    sides, groups, unusable = store.fact(SIDES), store.fact(GROUPS), store.fact(UNUSABLE)
+    places = {(entry.query.round, entry.query.rank) for entry in store.asked() if entry.query.id == id}
     metrics = store.fact(METRICS)
     return {
         **({} if left is None else {"images": left}),
         "configuration": {**configuration, "pool": describe(pool) if whole else described},
-        **({} if sides is None else {SIDES: {name: without(ids, [id]) for name, ids in sides.items()}}),
-        **({} if groups is None else {GROUPS: without(groups, [id])}),
-        **({} if unusable is None else {UNUSABLE: without(unusable, [id])}),
         **({} if metrics is None else {METRICS: _without_kind(metrics, id)}),
         **clusters,
-        **_without_quality(store, id),
+        **facts_without(store.fact, [id], places),
         REMOVED: {**removed, id: entry},
         CHANGES: [*(store.fact(CHANGES) or []), {"at": now, "changed": [f"pool: {id!r} removed: {reason}"]}],
     }
-
-
-def _without_quality(store: Store, id: str) -> dict[str, Any]:
-    """Return the facts about the qualities of labels and about disputes without an image."""
-    qualities, asked = store.fact(QUALITIES), store.fact(ASKED_MORE)
-    found: dict[str, Any] = {}
-    if qualities is not None:
-        found[QUALITIES] = {**qualities, "qualities": without(qualities["qualities"], [id])}
-    if asked is not None:
-        found[ASKED_MORE] = without(asked, [id])
-    return found
 
 
 def _without_kind(form: Any, id: str) -> Any:

@@ -8,19 +8,13 @@ backups are replaced, because both have the former rows.
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from alkit.protocols import HasDigests, HasFiles, HasSubsets, Pool
-from alkit.record.replay import Content
 
 REMOVED = "removed"
 """Name of the fact that has, by the id of each removed image, the time, the reason, and what is still to be deleted."""
-
-ABOUT_IMAGES = ("groups", "sides", "unusable")
-"""Names of facts that have the ids of images as keys, or lists of ids as values."""
 
 TAKEN_OUT = "its image was removed"
 """Reason of the answers to a removed image, which do not count."""
@@ -80,49 +74,6 @@ def file_digest(pool: Pool, id: str) -> str:
         return ""
 
 
-def take_out(content: Content, others: Iterable[Content] = ()) -> Iterator[str]:
-    """Take removed images out of restored rows, whichever source says that they were removed; name those that were in.
-
-    Parameters
-    ----------
-    content:
-        The restored rows.
-    others:
-        Rows of other states of the record.
-    """
-    removed: dict[str, Any] = {}
-    every = [content, *others]
-    for rows in every:
-        removed |= _parsed(rows, REMOVED)
-    if not removed:
-        return
-    found = set[str]()
-    for rows in every:
-        for row in rows["answers"].values():
-            if row["id"] in removed and (row["kind"], row["label"]) != ("invalid", None):
-                found.add(row["id"])
-                row.update(ANSWER)
-        for row in rows["queries"].values():
-            if row["id"] in removed:
-                row.update(QUERY)
-        for key in [key for key, row in rows["pseudo_labels"].items() if row["id"] in removed]:
-            del rows["pseudo_labels"][key]
-    images, configuration = _parsed(content, "images"), _parsed(content, "configuration")
-    if images.keys() & removed.keys():
-        left = {id: images[id] for id in images if id not in removed}
-        content["facts"]["images",]["value"] = json.dumps(left)
-        if isinstance(pool := configuration.get("pool"), dict):
-            configuration["pool"] = {**pool, "images": len(left), "content": None}
-            content["facts"]["configuration",]["value"] = json.dumps(configuration)
-    for name in ABOUT_IMAGES:
-        if about := _parsed(content, name):
-            about = {key: without(value, removed) for key, value in without(about, removed).items()}
-            content["facts"][name,]["value"] = json.dumps(about)
-    content["facts"][REMOVED,] = {"name": REMOVED, "value": json.dumps(removed)}
-    for id in sorted(found):
-        yield f"the answers to {id!r}, which was removed: {removed[id]['reason']}"
-
-
 def without(value: Any, ids: Collection[str]) -> Any:
     """Return a list or mapping of ids without some of them; other values unchanged."""
     if isinstance(value, list):
@@ -130,11 +81,3 @@ def without(value: Any, ids: Collection[str]) -> Any:
     if isinstance(value, dict):
         return {id: entry for id, entry in value.items() if id not in ids}
     return value
-
-
-def _parsed(rows: Content, name: str) -> dict[str, Any]:
-    with suppress(KeyError, ValueError, RecursionError):
-        value = json.loads(rows["facts"][name,]["value"])
-        if isinstance(value, dict):
-            return value
-    return {}

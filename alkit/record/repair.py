@@ -23,13 +23,13 @@ from alkit.record.database import Database
 from alkit.record.elsewhere import ELSEWHERE, begin_elsewhere, given_address, place_elsewhere
 from alkit.record.existing import is_there
 from alkit.record.files import Files, files_in
+from alkit.record.forgetting import take_out
 from alkit.record.journal import Journal, Position
 from alkit.record.journal_objects import JournalObjects
 from alkit.record.lost_files import drop_lost_files
 from alkit.record.merging import add_others, disagree, drop_unproven, find_gaps, merge
 from alkit.record.postgresql import PostgreSQL
 from alkit.record.remains import Remains, remains_of
-from alkit.record.removing import take_out
 from alkit.record.replay import Content, History, apply, empty
 from alkit.record.salvage import Source
 

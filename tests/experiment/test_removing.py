@@ -507,3 +507,52 @@ def test_labels_that_were_refused_or_interrupted_are_deleted(place, monkeypatch)
     experiment.remove(first, "consent withdrawn")
     (left,) = (place / "c.db.files").glob("*.png")
     assert left.name == experiment.answers()[-1].label
+
+
+def audited():
+    """Return a campaign with an audit set, people and groups, and an audit image with a name, figures and a review."""
+    people = alkit.values.People({"somebody with a rare name": 1}, days=3)
+    grouped = alkit.ImagePool("images", size=16, grayscale=True, groups={id: f"patient {id}" for id in IDS})
+    learner = alkit.testing.Brightness()
+    experiment = alkit.Experiment(
+        grouped, learner, alkit.strategy("random"), "c.db", classes=CLASSES, audit=3, people=people
+    )
+    experiment.tell({id: mask(id) for id in experiment.ask(6)}, annotator="somebody with a rare name")
+    experiment.fit()
+    experiment.review(6, random=6, folds=2)
+    return experiment, experiment.history[-1].audit.ids
+
+
+def about_images(store):
+    return json.dumps([store.fact(name) for name in store.names() if name not in ("removed", "changes", "people")])
+
+
+def test_an_image_of_the_audit_set_leaves_its_figures_reviews_and_people(place):
+    experiment, ids = audited()
+    assert len(ids) == 2
+    store = experiment._parts.store
+    asked = {query.id: f"r{query.round:02}-{query.rank:04}" for query in experiment._parts.open_reviews()}
+    experiment.remove(ids[0], "consent withdrawn")
+    assert experiment.history[-1].audit.ids == ids[1:]
+    assert json.dumps(ids[0]) not in about_images(store)
+    assert asked[ids[0]] not in store.fact("reviews")
+    assert asked[ids[1]] in store.fact("reviews")
+    assert not any(entry.query.assigned for entry in store.asked() if entry.query.id == ids[0])
+
+
+@pytest.mark.parametrize("former", ["c.db", "c.db.journal"])
+def test_no_repair_brings_the_figures_of_an_audit_image_back(place, former):
+    experiment, ids = audited()
+    experiment._parts.store.close()
+    before = (place / former).read_bytes()
+    experiment = alkit.Experiment.open("c.db", learner=alkit.testing.Brightness())
+    experiment.remove(ids[0], "consent withdrawn")
+    experiment._parts.store.close()
+    (place / former).write_bytes(before)  # somebody restored an earlier copy of one file
+    repair("c.db", "new.db")
+    again = alkit.Experiment.open("new.db", learner=alkit.testing.Brightness())
+    store = again._parts.store
+    assert ids[0] not in again.pool.ids
+    assert json.dumps(ids[0]) not in about_images(store)
+    assert all(ids[0] not in result.audit.ids for result in again.history)
+    assert not any(entry.query.assigned for entry in store.asked() if entry.query.id == ids[0])
