@@ -49,7 +49,7 @@ class PeopleOptions:
         People(shares={'ann': 2.0, 'ben': 1.0}, days=None, audit=None)
         """
         from alkit.checks import check_integer, check_number
-        from alkit.values.people import People
+        from alkit.values.people import MOST_DAYS, People
 
         if self.people is None and self.deadline is None and self.audit_annotators is None:
             return None
@@ -57,7 +57,7 @@ class PeopleOptions:
         if self.people is not None:
             shares = read_shares(self.people)
         if self.deadline is not None:
-            days = check_number("--deadline", self.deadline, 0) or None
+            days = check_number("--deadline", self.deadline, 0, MOST_DAYS) or None
         if self.audit_annotators is not None:
             audit = check_integer("--audit-annotators", self.audit_annotators, least=0) or None
         return People(shares, days, audit)

@@ -60,9 +60,11 @@ def measure_audit(
     metrics, each = measure_labels(parts, predictor, everything, counted, seen)
     figures = intervals_of(parts, metrics, each, number)
     audit, snapshot = recorded_audit(parts.store), parts.store.snapshot()
-    disputed = [id for id in audit.ids if everything.undecided.get(id) == 1]
-    waiting = {entry.query.id for entry in snapshot.open}
-    usable, done = parts.representations.known_ids, {*counted, *disputed}
+    usable = parts.representations.known_ids
+    labelled = {id for id, known in snapshot.known.items() if known.labels and id in usable}
+    left_out = labelled.difference(everything.known)  # as the record's choice about disputes says
+    disputed = [id for id in audit.ids if everything.undecided.get(id) == 1 or id in left_out]
+    waiting, done = {entry.query.id for entry in snapshot.open}, {*counted, *disputed}
     skipped = [
         id
         for id in audit.ids

@@ -22,7 +22,7 @@ from alkit.record.people import Place, counted_since, recorded_people
 from alkit.record.snapshot import Snapshot
 from alkit.record.states import Asked
 from alkit.record.store import Store
-from alkit.values.people import People, check_name
+from alkit.values.people import MOST_DAYS, People, check_name
 from alkit.values.queries import Query
 
 
@@ -226,7 +226,7 @@ def assign_by_hand(
     if annotators is not None:
         check_integer("annotators", annotators, least=1)
     if days is not None:
-        check_number("days", days, 0, open_ends="(")
+        check_number("days", days, 0, MOST_DAYS, open_ends="(")
     if to is None and annotators is None and days is None:
         raise ConfigurationError("nothing to change is given", hint="to=['ann'], annotators=2 or days=3")
     with store.exclusive():

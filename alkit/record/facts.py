@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from alkit.values.people import is_name
+from alkit.values.people import MOST_DAYS, is_name
 
 PEOPLE, HANDED_ON = "people", "handed_on"
 """Names of the facts that hold who labels the images, and which queries went from one person to another."""
@@ -199,7 +199,7 @@ def _are_people(value: Any) -> bool:
     return (
         all(map(_is_number, value["shares"].values()))
         and all(map(is_name, value["shares"]))
-        and (value.get("days") is None or _is_number(value["days"]))
+        and (value.get("days") is None or (_is_number(value["days"]) and value["days"] <= MOST_DAYS))
         and (_is_integer(wanted) and wanted >= 1)
         and _is_place(value.get("since"))
     )
@@ -232,7 +232,7 @@ def _are_disputes(value: Any) -> bool:
         and value.keys() == {"decided", "below", "senior"}
         and value["decided"] in ("join", "ignore", "leave-out", "third", "senior")
         and (_is_number(value["below"]) and value["below"] <= 1)
-        and isinstance(value["senior"], str)
+        and (value["senior"] == "" or is_name(value["senior"]))
         and bool(value["senior"]) == (value["decided"] == "senior")
     )
 

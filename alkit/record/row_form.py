@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from functools import lru_cache
 from math import isfinite
 from typing import Any, get_args
@@ -15,6 +16,7 @@ from alkit.record import tables
 from alkit.record.columns import GREATEST, storable_text
 from alkit.record.states import Kind
 from alkit.values.audit import is_written_audit, is_written_interval
+from alkit.values.people import is_name
 from alkit.values.queries import Purpose
 
 
@@ -34,6 +36,8 @@ def malformed_column(table: sa.Table, row: Sequence[Any]) -> str | None:
     for place, check in _checks(table.name):
         if not check(row[place]):
             return str(table.c.keys()[place])
+    if table is tables.round_figures and not _FIGURES[row[1]](row[2]):
+        return "value"
     return None
 
 
@@ -101,12 +105,39 @@ def _are_numbers(text: str) -> bool:
     return _is_mapping(text) and None not in _parsed(text).values()
 
 
-def _are_figures(text: str) -> bool:
-    """Whether a text is a JSON object of numbers, of intervals, or the figures on an audit set."""
+def _are_intervals(text: str) -> bool:
+    """Whether a text is a JSON object of intervals."""
     found = _parsed(text)
-    if is_written_audit(found) or _are_numbers(text):
-        return True
     return isinstance(found, Mapping) and all(map(is_written_interval, found.values()))
+
+
+def _is_size_of_test(text: str) -> bool:
+    """Whether a text is a JSON object with the number of images of a test set."""
+    found = _parsed(text)
+    return isinstance(found, Mapping) and found.keys() == {"images"} and type(found["images"]) is int
+
+
+_FIGURES: dict[str, Callable[[str], bool]] = {
+    "stability": _are_numbers,
+    "audit": lambda text: is_written_audit(_parsed(text)),
+    "intervals": _are_intervals,
+    "tested": _is_size_of_test,
+}
+"""The checks of the further figures of a round by their name."""
+
+
+def _are_names(text: str | None) -> bool:
+    """Whether a text is a list of names of people, which become names of folders."""
+    found = [] if text is None else _parsed(text)
+    return isinstance(found, list) and all(isinstance(entry, str) and is_name(entry) for entry in found)
+
+
+def _is_time(text: str | None) -> bool:
+    """Whether a text is a time with a time zone, or is missing."""
+    try:
+        return text is None or datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def _is_texts(text: str | None) -> bool:
@@ -139,10 +170,10 @@ _CHECKS: dict[tuple[str, str], Callable[[Any], bool]] = {
     **{(table, column): _is_count for table, columns in _COUNTS.items() for column in columns},
     ("queries", "sizes"): _is_sizes,
     ("query_terms", "purpose"): frozenset(get_args(Purpose)).__contains__,
-    ("query_terms", "assigned"): _is_texts,
+    ("query_terms", "assigned"): _are_names,
+    ("query_terms", "due"): _is_time,
     ("answers", "kind"): frozenset(get_args(Kind)).__contains__,
-    ("round_figures", "name"): frozenset(["stability", "audit", "intervals", "tested"]).__contains__,
-    ("round_figures", "value"): _are_figures,
+    ("round_figures", "name"): _FIGURES.__contains__,
     ("rounds", "metrics"): _is_mapping,
     ("rounds", "seconds"): _is_mapping,
     ("rounds", "warnings"): _is_texts,

@@ -161,6 +161,8 @@ def is_written_audit(form: Any) -> bool:
     for name in ("ids", "groups"):
         if not isinstance(form[name], list) or not all(isinstance(entry, str) for entry in form[name]):
             return False
+    if form["groups"] and len(form["groups"]) != len(form["ids"]):
+        return False
     figures, values = form["figures"], form["values"]
     return (
         isinstance(figures, dict)

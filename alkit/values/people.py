@@ -9,6 +9,9 @@ from alkit.arguments.checked import checked
 from alkit.checks import check_integer, check_number
 from alkit.errors import ConfigurationError, one_line
 
+MOST_DAYS = 36_500
+"""Greatest number of days until a deadline."""
+
 LONGEST_NAME = 100
 """Greatest number of characters in the name of a person."""
 
@@ -51,7 +54,7 @@ class People:
         shares = {name: check_number(f"shares[{name!r}]", share, 0, open_ends="(") for name, share in given.items()}
         object.__setattr__(self, "shares", shares)
         if self.days is not None:
-            object.__setattr__(self, "days", check_number("days", self.days, 0, open_ends="("))
+            object.__setattr__(self, "days", check_number("days", self.days, 0, MOST_DAYS, open_ends="("))
         if self.audit is not None:
             check_integer("audit", self.audit, least=1)
 

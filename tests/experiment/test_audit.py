@@ -275,3 +275,15 @@ def test_a_run_with_an_audit_set_keeps_its_schedule():
     results = experiment.run(oracle, start=10, batch=5, rounds=3)
     assert [len(result.ids) for result in results] == [10, 5, 5, 5]
     assert [result.n_labels for result in results] == [6, 9, 12, 17]
+
+
+@pytest.mark.parametrize("join", ["one", "majority"])
+def test_disputed_images_that_are_left_out_are_told_as_disputed_and_not_as_skipped(join):
+    experiment = campaign(audit=6, annotators=2, join=join)
+    experiment.decide_disputes(alkit.values.Disputes("leave-out"))
+    ids = experiment.ask(15)
+    drawn = [id for id in ids if id in audit_of(experiment).ids]
+    experiment.tell(masks(ids), annotator="ann")
+    experiment.tell({**masks(ids), drawn[0]: 1 - masks(ids)[drawn[0]]}, annotator="ben")
+    found = experiment.fit().audit
+    assert (found.measured, found.disputed, found.skipped) == (5, 1, 0)

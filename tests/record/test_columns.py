@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 import sqlite3
+from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from alkit.record import Recorded, Store, tables
 from alkit.record.database import _complete
 from alkit.record.digests import digest_of_schema_3
 from alkit.record.repair import repair
+from alkit.record.row_form import has_form
 from alkit.values.ids import check_ids
 
 OLD = Path(__file__).parents[1] / "fixtures/a395940"
@@ -73,10 +75,11 @@ FORMS = {
     "sizes": st.lists(st.tuples(SIDES, SIDES), max_size=3).map(json.dumps),
     "kind": st.sampled_from(["label", "skip", "withdrawal", "invalid"]),
     **dict.fromkeys(["metrics", "rounds.seconds"], NUMBERS.map(json.dumps)),
-    "round_figures.name": st.sampled_from(["stability", "audit", "intervals", "tested"]),
+    "round_figures.name": st.just("stability"),  # the others have forms of their own
     "round_figures.value": NUMBERS.map(json.dumps),
     "purpose": st.sampled_from(["train", "audit", "review"]),
-    "assigned": st.lists(st.text(), max_size=3).map(json.dumps),
+    "assigned": st.lists(st.sampled_from(["ann", "Bén O", "\u738b"]), max_size=3).map(json.dumps),
+    "due": st.datetimes(timezones=st.just(UTC)).map(datetime.isoformat),
     "warnings": st.lists(st.text(), max_size=3).map(json.dumps),
     "sum": st.integers(0, 2**64 - 1).map("{:016x}".format),
     "chain": st.sampled_from(["", "0" * 32, "0123456789abcdef" * 2]),
@@ -116,6 +119,30 @@ def as_read(column, value):
 def same(found, expected):
     """Whether two rows have equal values of equal types, signs of zero included."""
     return [(type(value), repr(value)) for value in found] == [(type(value), repr(value)) for value in expected]
+
+
+AUDIT = {"drawn": 2, "of": 9, "main": True, "skipped": 0, "disputed": 0, "ids": ["a"], "groups": [], "figures": {}}
+AUDIT["values"] = {}
+
+
+@pytest.mark.parametrize(
+    ("table", "row"),
+    [
+        ("query_terms", (0, 0, "train", '["../../evil"]', None)),
+        ("query_terms", (0, 0, "train", '["a/b"]', None)),
+        ("query_terms", (0, 0, "train", None, "soon")),
+        ("query_terms", (0, 0, "train", None, "2026-01-01T00:00:00")),
+        ("round_figures", (0, "audit", "{}")),
+        ("round_figures", (0, "audit", json.dumps({**AUDIT, "groups": ["p", "q"]}))),
+        ("round_figures", (0, "intervals", '{"dice": 0.5}')),
+        ("round_figures", (0, "stability", json.dumps(AUDIT))),
+        ("round_figures", (0, "tested", "{}")),
+    ],
+)
+def test_rows_of_another_form_are_damaged(table, row):
+    assert not has_form(tables.BY_NAME[table], row)
+    assert has_form(tables.BY_NAME["round_figures"], (0, "audit", json.dumps(AUDIT)))
+    assert has_form(tables.BY_NAME["query_terms"], (0, 0, "train", '["ann"]', "2026-01-01T00:00:00+00:00"))
 
 
 @pytest.mark.parametrize("name", [table.name for table in tables.TABLES])
