@@ -82,14 +82,23 @@ def settle_disputes(record: Store, disputes: Disputes | None) -> list[str]:
     if disputes is None or not (lines := change_disputes(record, disputes)):
         return []
     asked = ask_about_disputes(record)
-    names = {"decided": "disputes", "below": "dispute_below", "senior": "senior"}
-    lines = [
-        line.replace(f"disputes.{name}:", f"{option}:")
-        for line in lines
-        for name, option in names.items()
-        if line.startswith(f"disputes.{name}:")
-    ]
-    return [*lines, *([f"disputes: one more person is asked about {len(asked)} images"] if asked else [])]
+    who = disputes.senior or "one more person"
+    images = "1 image" if len(asked) == 1 else f"{len(asked)} images"
+    return [*map(by_option, lines), *([f"disputes: {who} is asked about {images}"] if asked else [])]
+
+
+def by_option(line: str) -> str:
+    """Return a difference that the record keeps, with the name of the option in place of that of the record.
+
+    Examples
+    --------
+    >>> by_option("disputes.below: recorded 0.7, now 0.8")
+    'dispute_below: recorded 0.7, now 0.8'
+    """
+    for name, option in (("decided", "disputes"), ("below", "dispute_below"), ("senior", "senior")):
+        if line.startswith(f"disputes.{name}:"):
+            return line.replace(f"disputes.{name}", option, 1)
+    return line
 
 
 def disputes_in_words(record: Store) -> list[str]:

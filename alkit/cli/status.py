@@ -48,7 +48,7 @@ def status(
     [cyan]alkit status runs/isic.db --json | jq '.rounds[-1].metrics.dice'[/cyan]
     """
     from alkit.checks import check_integer, check_number
-    from alkit.cli.disputes import disputes_in_words
+    from alkit.cli.disputes import by_option, disputes_in_words
     from alkit.cli.people import people_in_words
     from alkit.cli.printing import quote
     from alkit.cli.records import folder_of, record_at
@@ -107,7 +107,7 @@ def status(
 
     console = Console()
     for change in changes:
-        told = f"Settings changed on {change['at'][:10]}: {'; '.join(change['changed'])}."
+        told = f"Settings changed on {change['at'][:10]}: {'; '.join(map(by_option, change['changed']))}."
         console.print(one_line(told), markup=False, highlight=False)
     for line in (*kept, *unfinished_in_words(store, unfinished)):
         console.print(one_line(line), markup=False, highlight=False)

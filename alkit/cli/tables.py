@@ -190,9 +190,9 @@ def _open(summary: CampaignSummary) -> Iterator[RenderableType]:
 def _listed(summary: CampaignSummary, most: int | None) -> Iterator[RenderableType]:
     """Yield tables of the images that are overdue, skipped, or answered by others than those they are assigned to."""
     if late := [query for query in summary.open if query.overdue]:
-        table = _table("Overdue", Column("image", overflow="fold"), "assigned to", "due (UTC)")
+        table = _table("Overdue", Column("image", overflow="fold"), "waiting for", "due (UTC)")
         for query in late[:most]:
-            table.add_row(in_table(query.key), in_table(", ".join(query.assigned) or "anybody"), _when(query.due))
+            table.add_row(in_table(query.key), in_table(_for_whom(query)), _when(query.due))
         yield table
         yield from _more(len(late), most)
     if summary.skips:

@@ -82,7 +82,7 @@ class LabelledImages:
         >>> unsure = {"a": 0.25, "b": 1.0}
         >>> LabelledImages(("a",), (), LabelSpec(("skin", "lesion")), {}, None, unsure).warnings()
         ("Annotators disagree evenly about 1 image, which is left out of the training: 'b'.",
-         "Annotators disagree evenly about 25.0 % of the pixels of 1 image. ... ignored in the training: 'a'.")
+         "Annotators disagree evenly about 25.0 % of the pixels of 1 image. ... ignored in the training and ...: 'a'.")
         """
         left_out = [id for id, share in self.undecided.items() if share == 1]
         partly = [id for id, share in self.undecided.items() if share < 1]
@@ -95,7 +95,7 @@ class LabelledImages:
             what = "classes" if self.spec.multiple else "pixels"
             found.append(
                 f"Annotators disagree evenly about {share:.1%} of the {what} of {_counted(partly)}. These {what} are "
-                f"ignored in the training: {_listed(partly)}.".replace("%", " %")
+                f"ignored in the training and in the figures: {_listed(partly)}.".replace("%", " %")
             )
         return (*found, *self._seams(), *self._only_ignored())
 

@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from alkit.arguments.checked import check_argument
 from alkit.checks import check_integer, check_number
 from alkit.errors import ConfigurationError, QueryError, nearest
+from alkit.record.disputes import ASKED_MORE, recorded_disputes
 from alkit.record.facts import HANDED_ON
 from alkit.record.people import Place, counted_since, recorded_people
 from alkit.record.snapshot import Snapshot
@@ -122,7 +123,7 @@ def assign(store: Store, queries: Sequence[Query]) -> list[Query]:
         return list(queries)
     audit = people.audit
     new = [query if query.purpose != "audit" or audit is None else replace(query, wanted=audit) for query in queries]
-    load, due = _load(store, sum(query.wanted for query in new)), _due(people, time_now(store))
+    load, due = _load(store, sum(query.wanted for query in new)), due_of(people, time_now(store))
     found = list[Query]()
     for query in new:
         own = query
@@ -137,8 +138,8 @@ def hand_on(store: Store, now: datetime | None = None) -> tuple[HandedOn, ...]:
     """Assign the open queries that are due to somebody else, and return what has changed.
 
     Each person who has not answered is replaced, if there is somebody who has neither the query nor answered it. Those
-    who never had it come first. Late answers still count. An assigned query that wants more answers than it has people,
-    because that was changed, gets more of them.
+    who never had it come first. Late answers still count. The senior who decides disputes is not replaced. An assigned
+    query that wants more answers than it has people, because that was changed, gets more of them.
 
     Parameters
     ----------
@@ -151,12 +152,14 @@ def hand_on(store: Store, now: datetime | None = None) -> tuple[HandedOn, ...]:
     now = time_now(store) if now is None else now
     with store.exclusive():
         snapshot, load, found = store.snapshot(), _load(store), list[HandedOn]()
-        log = store.fact(HANDED_ON) or []
+        log, senior = store.fact(HANDED_ON) or [], recorded_disputes(store).senior
+        decided = set(store.fact(ASKED_MORE) or ()) if senior else set[str]()
         for entry in snapshot.open:
-            query, answered, due = entry.query, _answered(snapshot, entry.query.id), _due(people, now)
+            query, answered, due = entry.query, _answered(snapshot, entry.query.id), due_of(people, now)
             if is_due(query, now):
                 had = {name for old in log if tuple(old["query"]) == _place(query) for name in old["people"]}
-                found += _pass(query, people, load, answered, had, due)
+                stay = {*answered, senior} if query.id in decided else answered
+                found += _pass(query, people, load, stay, had, due)
                 query = found[-1].query if found and _place(found[-1].query) == _place(query) else query
             found += _complete(query, people, load, answered, due)
         if found:
@@ -173,9 +176,13 @@ def hand_on(store: Store, now: datetime | None = None) -> tuple[HandedOn, ...]:
 def _pass(
     query: Query, people: People, load: _Load, answered: Collection[str], had: Collection[str], due: str | None
 ) -> Iterable[HandedOn]:
-    """Yield the changes of a query that is due, each with the query after all of them up to it."""
-    for late in [name for name in query.assigned if name not in answered]:
-        taken = {*query.assigned, *answered}
+    """Yield the changes of a query that is due, each with the query after all of them up to it.
+
+    Nobody from whom it is taken gets it back in place of somebody else.
+    """
+    before = query.assigned
+    for late in [name for name in before if name not in answered]:
+        taken = {*before, *query.assigned, *answered}
         new = _choose(people, 1, load, {*taken, *had}) or _choose(people, 1, load, taken)
         if new:
             names = tuple(new[0] if name == late else name for name in query.assigned)
@@ -194,7 +201,7 @@ def _complete(
     if not query.assigned or len(taken) >= query.wanted:
         return
     for name in _choose(people, query.wanted - len(taken), load, taken):
-        query = replace(query, assigned=(*query.assigned, name), due=query.due or due)
+        query = replace(query, assigned=(*query.assigned, name), due=due or query.due)
         load.add([name])
         yield HandedOn(query, "", name)
 
@@ -233,13 +240,16 @@ def assign_by_hand(
         newest = {entry.query.id: entry for entry in store.snapshot().asked if _may_change(entry)}
         if strange := [id for id in ids if id not in newest]:
             raise QueryError(f"{strange[0]!r} has no query", hint=nearest(strange[0], newest) if newest else None)
-        due = _due(People(days=days), time_now(store))
+        now = time_now(store)
+        due, usual = due_of(People(days=days), now), due_of(recorded_people(store), now)
         changed = []
         for id in dict.fromkeys(ids):
             query = newest[id].query
             if to is not None:
                 others = [name for name in query.assigned if name != instead_of] if instead_of else []
-                query = replace(query, assigned=tuple(dict.fromkeys([*others, *to])))
+                names = tuple(dict.fromkeys([*others, *to]))
+                new = set(names) - set(query.assigned)  # they get the usual time
+                query = replace(query, assigned=names, due=usual or query.due if new else query.due)
             query = query if annotators is None else replace(query, wanted=annotators)
             changed.append(query if due is None else replace(query, due=due))
         store.revise_queries(changed)
@@ -263,7 +273,8 @@ def _may_change(entry: Asked) -> bool:
     return not entry.withdrawn and entry.query.purpose != "review"
 
 
-def _due(people: People, now: datetime) -> str | None:
+def due_of(people: People, now: datetime) -> str | None:
+    """Return until when an answer is wanted that is asked for now; None if there is no deadline."""
     return None if people.days is None else (now + timedelta(days=people.days)).isoformat(timespec="seconds")
 
 

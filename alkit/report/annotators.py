@@ -67,7 +67,7 @@ def recorded_doubts(store: Store, ids: Collection[str] | None = None) -> tuple[D
     reviewed = decided_by_review(snapshot.asked, snapshot.answers, snapshot.known)
     unfit = {result.round for result in snapshot.rounds if about_model(result.warnings)}  # they say nothing
     sent = (entry for entry in snapshot.asked if entry.prelabel is not None and entry.query.id not in reviewed)
-    guesses = {entry.query.id: entry.prelabel for entry in sent if entry.query.round - 1 not in unfit}
+    guesses = {entry.query.id: entry.prelabel for entry in sent if max(entry.query.round - 1, 0) not in unfit}
     wanted = {
         id: [reviewed[id]] if id in reviewed else own
         for id, own in labels.answers.items()
@@ -84,7 +84,10 @@ def recorded_doubts(store: Store, ids: Collection[str] | None = None) -> tuple[D
 
 
 def recorded_differences(store: Store, ids: Collection[str]) -> dict[str, tuple[str, ...]]:
-    """Return by id the annotators of these images whose labels differ, if only the latest label is trained on."""
+    """Return by id the annotators of these images whose labels differ, if only the latest label is trained on.
+
+    That does not hold for disputed images unless the rule for them is ``join``, nor for those that a senior decides.
+    """
     settings, files = Settings(store), LabelFiles(store)
     if not settings.joins_by_latest:
         return {}
@@ -94,13 +97,16 @@ def recorded_differences(store: Store, ids: Collection[str]) -> dict[str, tuple[
     def differ(one: str, other: str) -> bool:
         return not files.alike(one, other, spec, (height, width), fit)
 
-    snapshot = store.snapshot()
-    reviewed = decided_by_review(snapshot.asked, snapshot.answers, snapshot.known)
+    snapshot, disputes = store.snapshot(), recorded_disputes(store)
+    otherwise = set(decided_by_review(snapshot.asked, snapshot.answers, snapshot.known))
+    if disputes.decided != "join":
+        agreement = recorded_agreement(store, disputes.below)
+        otherwise |= {*agreement.disputed, *agreement.settled}
     return {
         id: tuple(answer.annotator for answer in own.labels)
         for id, own in snapshot.known.items()
         if id in ids
-        and id not in reviewed
+        and id not in otherwise
         and any(differ(a.label, b.label) for a, b in pairwise(own.labels) if a.label and b.label)
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from alkit.record.assigning import due_of, time_now
 from alkit.record.disputes import ASKED_MORE, recorded_disputes
 from alkit.record.people import recorded_people
 from alkit.record.store import Store
@@ -14,8 +15,9 @@ from alkit.values.queries import Query
 def ask_about_disputes(store: Store) -> tuple[str, ...]:
     """Ask one more person about each disputed image, if the record says so; return the images.
 
-    Each image is asked about once. Its query is open again, for the senior; or for the person who has a share and has
-    not answered, or for anybody.
+    Each image is asked about once, and once more if a senior decides since then. Its query is open again, for the
+    senior; or for the person who has a share and has not answered, or for anybody. They get the usual time. The senior
+    takes the place of whoever has been asked as the one more person and has not answered.
     """
     disputes = recorded_disputes(store)
     if disputes.decided not in ("third", "senior"):
@@ -26,16 +28,20 @@ def ask_about_disputes(store: Store) -> tuple[str, ...]:
     queries = {query.id: query for query in snapshot.queries}
     waiting = {entry.query.id for entry in snapshot.open}
     before = set(store.fact(ASKED_MORE) or ())
+    people, now, senior = recorded_people(store), time_now(store), disputes.senior
     changed: list[Query] = []
     for id in recorded_agreement(store, disputes.below).disputed:
         names = {answer.annotator for answer in snapshot.known[id].counted}
-        if id in before or id in waiting or id not in queries or disputes.senior in names - {""}:
+        if id not in queries or (id in waiting and not (senior and id in before)):
             continue
-        others = [name for name in recorded_people(store).shares if name not in names]
-        asked = [disputes.senior] if disputes.senior else others[:1]
-        assigned = tuple(dict.fromkeys((*queries[id].assigned, *asked))) if asked else ()
-        changed.append(replace(queries[id], wanted=len(names) + 1, assigned=assigned))
+        query = queries[id]
+        if senior in {*names, *query.assigned} if senior else id in before:
+            continue
+        asked = [senior] if senior else [name for name in people.shares if name not in names][:1]
+        assigned = (*(name for name in query.assigned if name in names), *asked) if asked else ()
+        due = due_of(people, now) or query.due
+        changed.append(replace(query, wanted=len(names) + 1, assigned=assigned, due=due))
     if changed:
-        now = sorted(before | {query.id for query in changed})
-        store.revise_queries(changed, {ASKED_MORE: lambda former: now})
+        told = sorted(before | {query.id for query in changed})
+        store.revise_queries(changed, {ASKED_MORE: lambda former: told})
     return tuple(query.id for query in changed)

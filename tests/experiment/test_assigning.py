@@ -1,6 +1,7 @@
 """Queries that are assigned to people by shares, handed on after a deadline, and assigned by hand."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -182,3 +183,25 @@ def test_people_are_forgotten_by_none_of_them():
         experiment.pool, Brightness(), alkit.strategy("random"), store, classes=("a", "b"), people=People()
     )
     assert store.fact(PEOPLE) is None
+
+
+def test_an_image_that_is_due_with_two_people_is_not_given_back_to_one_of_them():
+    experiment = campaign(People({"ann": 1, "ben": 1, "cy": 1}, days=1), annotators=2)
+    (a,) = experiment.top_up(1)
+    assert assigned(experiment)[a] == ("ann", "ben")
+    (one,) = assigning.hand_on(experiment._parts.store, later(2))
+    assert (one.before, one.after) == ("ann", "cy")
+    assert assigned(experiment)[a] == ("cy", "ben")  # nobody else is there for ben's
+
+
+def test_whoever_gets_an_image_after_its_deadline_has_the_usual_time():
+    experiment = campaign(People({"ann": 1, "ben": 1}, days=1))
+    a, b = experiment.top_up(2)
+    store = experiment._parts.store
+    store.revise_queries([replace(query, due=later(-1).isoformat(timespec="seconds")) for query in store.queries()])
+    experiment.assign([a], ["zoe"])
+    experiment.assign([b], annotators=2)
+    tell(experiment, b, annotator="ben")
+    assigning.hand_on(store)
+    assert assigned(experiment)[a] == ("zoe",)
+    assert not any(assigning.is_due(query, later(0.9)) for query in store.queries())

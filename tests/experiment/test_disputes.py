@@ -1,6 +1,8 @@
 """What becomes of disputed images is a recorded choice, and nothing is decided silently towards class 0."""
 
 import importlib.util
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -8,7 +10,10 @@ import pytest
 import alkit
 from alkit import Answer
 from alkit.errors import ConfigurationError
-from alkit.values import Disputes
+from alkit.record.assigning import hand_on, is_due
+from alkit.report import annotators
+from alkit.report.annotators import recorded_differences, recorded_doubts
+from alkit.values import Disputes, People
 
 ONE, OTHER = np.zeros((8, 8), np.uint8), np.zeros((8, 8), np.uint8)
 ONE[1:4, 1:4] = 1
@@ -127,3 +132,46 @@ def test_each_class_of_an_image_with_several_is_disputed_by_itself():
     votes = [np.array(value) for value in (0, 1, 2, 1, 0, 2)]  # three classes, twice each
     assert alkit.labels.majority(votes, alkit.LabelSpec(("a", "b", "c"), per="image")) is None
     assert alkit.labels.majority(votes[:4], alkit.LabelSpec(("a", "b", "c"), per="image")) == 1
+
+
+def test_a_senior_is_asked_although_one_more_person_was_asked_before_and_keeps_the_image(tmp_path):
+    people = People({"ann": 1, "bob": 1, "cid": 1}, days=1)
+    experiment, id, _ = _experiment("one", Disputes("third"), tmp_path / "r.db", people=people)
+    store = experiment._parts.store
+    (query,) = experiment.queries()
+    assert "cid" in query.assigned
+    store.revise_queries([replace(query, due="2026-01-01T00:00:00+00:00")])
+    experiment.decide_disputes(Disputes("senior", senior="ada"))
+    (query,) = experiment.queries()
+    assert (query.assigned[-1], query.wanted, "cid" in query.assigned) == ("ada", 3, False)
+    assert not is_due(query, datetime.now(UTC))  # she has the usual time
+    assert hand_on(store, datetime.now(UTC) + timedelta(days=2)) == ()  # nobody else can decide
+    experiment.decide_disputes(Disputes("senior", senior="eve"))
+    assert experiment.queries()[0].assigned[-1] == "eve"
+    experiment.receive([Answer(id, OTHER, "eve")])
+    assert np.array_equal(_trained(experiment)[id], OTHER)
+    assert experiment.open_ids == ()
+
+
+def test_the_latest_label_of_a_disputed_image_is_said_to_count_only_if_it_does():
+    experiment, id, _ = _experiment("one", Disputes("join"))
+    store = experiment._parts.store
+    assert recorded_differences(store, {id}) == {id: ("ann", "bob")}
+    experiment.decide_disputes(Disputes("ignore"))
+    assert recorded_differences(store, {id}) == {}
+
+
+def test_a_pre_label_that_an_unfit_model_made_for_an_open_image_of_the_first_round_says_nothing(monkeypatch):
+    dark = 250 - 200 * np.stack([ONE] * 8) + np.arange(8, dtype=np.uint8)[:, None, None] // 4
+    experiment = alkit.Experiment(
+        alkit.ArrayPool(dark), alkit.testing.Brightness(), alkit.strategy("random"), classes=("skin", "lesion")
+    )
+    *first, late = experiment.top_up(4)
+    experiment.receive([Answer(id, ONE, "ann") for id in first])
+    experiment.fit(wait_for_answers=False)
+    assert late in experiment.prelabels()
+    experiment.receive([Answer(late, 1 - ONE, "ann")])
+    store = experiment._parts.store
+    assert [doubt.id for doubt in recorded_doubts(store, {late})] == [late]
+    monkeypatch.setattr(annotators, "about_model", lambda warnings: ("The model has not learnt its labels.",))
+    assert recorded_doubts(store, {late}) == ()
