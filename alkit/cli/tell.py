@@ -186,14 +186,11 @@ def tell(
         return
     echo(f"New answers: {len(receipt.taken)}, known before: {len(receipt.unchanged)}, images still open: {still_open}.")
     for answer, reason in receipt.refused:
-        whose = by_whom(answer.annotator)
-        echo(f"refused: {keys.get(answer.id, answer.id)}{whose}: {for_command_line(reason, {}, OF_START)}")
+        whose = f"{answer.query or keys.get(answer.id, answer.id)}{by_whom(answer.annotator)}"
+        echo(f"refused: {whose}: {for_command_line(reason, {}, OF_START)}")
     for answer in receipt.outdated:
-        whose = by_whom(answer.annotator)
-        echo(
-            f"outdated: {keys.get(answer.id, answer.id)}{whose}: the annotator's current answer is newer; to use this "
-            "one, save it again"
-        )
+        whose = f"{answer.query or keys.get(answer.id, answer.id)}{by_whom(answer.annotator)}"
+        echo(f"outdated: {whose}: the annotator's current answer is newer; to use this one, save it again")
     if disputed:
         which = [f"{keys[id]} by {names[-1] or 'an unnamed annotator'}" for id, names in disputed.items()]
         more = f", and {len(which) - FEW} more" if len(which) > FEW else ""

@@ -218,7 +218,7 @@ def find_standings(
             invalid.setdefault(answer.id, []).append(answer)
     used = {answer.id for answer in answers if answer.number in consumed}
     now: dict[str, list[str | None]] = {}  # by image the files of the last model, in the order of joining
-    for answer in _in_order([answer for answer in answers if answer.number in last]):
+    for answer in _in_order([answer for answer in answers if answer.number in last and answer.label is not None]):
         now.setdefault(answer.id, []).append(answer.label)
     found = []
     for entry in asked:

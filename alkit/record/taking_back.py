@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from alkit.arguments.checked import check_argument
 from alkit.errors import ConfigurationError, QueryError, nearest, one_line
+from alkit.record.assigning import due_of, time_now
+from alkit.record.people import recorded_people
 from alkit.record.store import Store
 from alkit.values.queries import Query
 
@@ -27,7 +30,16 @@ def reject(store: Store, id: str, reason: str, annotator: str | None = None) -> 
         raise QueryError(
             f"{id!r} has no answer{whose} to send back", hint="Experiment.answers(), which lists the ids and annotators"
         )
+    _give_time(store, id)  # first, because a call that is made again after it was killed stops above
     store.reject([answer.number for answer in back], reason)
+
+
+def _give_time(store: Store, id: str) -> None:
+    """Give the people of an image the usual time, if its query has a deadline."""
+    queries = [entry.query for entry in store.asked() if entry.query.id == id and not entry.is_review]
+    due = due_of(recorded_people(store), time_now(store))
+    if queries and queries[-1].due is not None and due is not None:
+        store.revise_queries([replace(queries[-1], due=due)])
 
 
 def withdraw(store: Store, ids: Collection[str] | None = None) -> tuple[Query, ...]:

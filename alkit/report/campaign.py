@@ -12,6 +12,7 @@ from alkit.errors import AlkitError
 from alkit.record.audit import kept_apart, recorded_audit
 from alkit.record.facts import QUEUE
 from alkit.record.grouping import allowed_in_record
+from alkit.record.removing import REMOVED
 from alkit.record.settings import Settings
 from alkit.record.store import Store
 from alkit.record.testsets import test_set
@@ -55,7 +56,8 @@ def campaign_summary(record: Store, batch: int | None = None, *, hours: float | 
     if hours is not None:
         check_number("hours", hours, 0, open_ends="(")
     snapshot, settings = record.snapshot(), Settings(record)
-    history, found = snapshot.rounds, snapshot.standings
+    history, removed = snapshot.rounds, record.fact(REMOVED) or {}
+    found = [standing for standing in snapshot.standings if standing.query.id not in removed]
     schedule, images, recorded = settings.schedule, settings.images, set(settings.recorded_ids or ())
     planned = None if schedule is None else schedule.batch
     size = (planned or record.fact(QUEUE) or record.size_of_last_ask() or USUAL_BATCH) if batch is None else batch

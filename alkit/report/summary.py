@@ -77,7 +77,7 @@ class CampaignSummary:
     labels:
         Number of images with a label.
     skipped:
-        Ids of the images that all annotators skipped.
+        Ids of the images that all annotators skipped, those included whose label the last model was trained on.
     left:
         Number of images of the pool that can still be queried; None if unknown.
     annotators:
@@ -123,7 +123,7 @@ class CampaignSummary:
     not_compared:
         Why there is neither, if a label cannot be read; None if all can.
     skips:
-        Skips of images whose state is ``skipped`` or that are open.
+        Skips of these images, and of those that are open.
     in_review:
         Ids of the images whose label is being checked.
     unexpected:
@@ -258,7 +258,7 @@ def summary(
     return CampaignSummary(
         states={state: counted[state] for state in State if counted[state]},
         labels=len(labelled),
-        skipped=tuple(standing.query.id for standing in standings if standing.state is State.SKIPPED),
+        skipped=tuple(standing.query.id for standing in standings if _is_skipped(standing)),
         left=left,
         annotators=tuple(
             _annotator(name, [answer for answer in answers if answer.annotator == name], awaited[name])
@@ -288,7 +288,7 @@ def summary(
         skips=tuple(
             Skipped(answer.id, answer.annotator, answer.reason)
             for standing in standings
-            if standing.state is State.SKIPPED or standing.state in OPEN
+            if _is_skipped(standing) or standing.state in OPEN
             for answer in standing.answers
             if answer.kind == "skip" and answer.counts
         ),
@@ -339,3 +339,8 @@ def _annotator(name: str, answers: Sequence[Recorded], waiting: int) -> Annotato
 
 def _list(names: Sequence[str]) -> str:
     return " and ".join([*([", ".join(names[:-1])] if names[1:] else []), *names[-1:]])
+
+
+def _is_skipped(standing: Standing) -> bool:
+    kinds = {answer.kind for answer in standing.answers if answer.counts}
+    return standing.state is State.SKIPPED or (standing.state is State.STALE and kinds == {"skip"})

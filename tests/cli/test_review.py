@@ -71,6 +71,25 @@ def test_a_label_that_was_corrected_in_a_review_is_told_to_its_annotator(tmp_pat
 
 
 @pytest.mark.slow
+def test_a_refused_answer_is_named_by_its_own_query_although_the_image_is_in_review(tmp_path, monkeypatch, capfd):
+    images, masks = synthetic.lesions(4, size=16)
+    (tmp_path / "images").mkdir()
+    for number, image in enumerate(images):
+        Image.fromarray(image[0]).save(tmp_path / f"images/{number}.png")
+    monkeypatch.chdir(tmp_path)
+    assert alkit("start", "c.db", "--images", "images", "--classes", "skin,lesion", "--strategy", "random", *SMALL) == 0
+    _printed(capfd, "ask", "c.db", "-n", 3, "--out", "x")
+    first = _asked()
+    for query in first:
+        _paint(query, "ann", masks[int(query["image"])])
+    _printed(capfd, "tell", "c.db")
+    _printed(capfd, "review", "c.db", "-n", 3, "--random", 3, "--by", "ada")
+    _paint(first[0], "ann", masks[0][:9], at=LONG_AGO + 60)
+    assert alkit("tell", "c.db") == 3
+    assert f"refused: {first[0]['query']} by ann: " in capfd.readouterr().out
+
+
+@pytest.mark.slow
 def test_a_senior_decides_disputes_from_the_command_line(tmp_path, monkeypatch, capfd):
     images, masks = synthetic.lesions(4, size=16)
     (tmp_path / "images").mkdir()

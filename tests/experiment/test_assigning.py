@@ -205,3 +205,15 @@ def test_whoever_gets_an_image_after_its_deadline_has_the_usual_time():
     assigning.hand_on(store)
     assert assigned(experiment)[a] == ("zoe",)
     assert not any(assigning.is_due(query, later(0.9)) for query in store.queries())
+
+
+def test_whoever_is_sent_an_answer_back_has_the_usual_time():
+    experiment = campaign(People({"ann": 1, "ben": 1}, days=1))
+    (a,) = experiment.top_up(1)
+    tell(experiment, a)
+    store = experiment._parts.store
+    (query,) = store.queries()
+    store.revise_queries([replace(query, due=later(-3).isoformat(timespec="seconds"))])
+    experiment.reject(a, "the border is missing")
+    assert assigning.hand_on(store) == ()
+    assert not assigning.is_due(store.queries()[0], later(0.9))

@@ -19,6 +19,7 @@ from alkit.errors import ConfigurationError, ConflictError, QueryError, StoreErr
 from alkit.record import Store
 from alkit.record.check import check
 from alkit.record.repair import repair
+from alkit.report.campaign import campaign_summary
 from alkit.sharing.kept import kept_results
 
 CLASSES = ("skin", "lesion")
@@ -556,3 +557,13 @@ def test_no_repair_brings_the_figures_of_an_audit_image_back(place, former):
     assert json.dumps(ids[0]) not in about_images(store)
     assert all(ids[0] not in result.audit.ids for result in again.history)
     assert not any(entry.query.assigned for entry in store.asked() if entry.query.id == ids[0])
+
+
+def test_it_is_in_no_state_and_its_answers_are_nobodys(place):
+    experiment, first, _ = begun()
+    experiment.remove(first[1], "consent withdrawn")
+    store = experiment._parts.store
+    assert {s.query.id: s.state.value for s in store.snapshot().standings}[first[1]] == "cancelled"
+    found = campaign_summary(store)
+    assert sum(found.states.values()) == len(first) + 2 - 1
+    assert [person.name for person in found.annotators] == ["ann", "somebody with a rare name"]

@@ -54,6 +54,12 @@ def words(found, **more):
 # What is counted.
 
 
+def test_a_skip_that_replaces_a_label_of_the_last_model_is_listed():
+    found = of(stands("a", State.STALE, said("a", "ann", "skip", reason="two lesions")), REVISED)
+    assert found.skipped == ("a",)
+    assert [(skip.id, skip.reason) for skip in found.skips] == [("a", "two lesions")]
+
+
 def test_labels_and_skips_are_counted_by_image_and_by_annotator():
     found = of(
         stands("a", State.CONSUMED, said("a", "ann", seconds=10.0), said("a", "bob", seconds=31.0), wanted=2),
