@@ -178,7 +178,10 @@ def is_written_audit(form: Any) -> bool:
 
 
 def without_image(form: Mapping[str, Any], id: str) -> dict[str, Any]:
-    """Return the form of figures without the values of an image; the figures stay as they were measured."""
+    """Return the form of figures without the values of an image, which was not drawn either.
+
+    The figures stay as they were measured.
+    """
     if id not in form["ids"]:
         return dict(form)
     place = form["ids"].index(id)
@@ -189,6 +192,7 @@ def without_image(form: Mapping[str, Any], id: str) -> dict[str, Any]:
     values = {name: left(own) for name, own in form["values"].items()}
     return {
         **form,
+        "drawn": max(form["drawn"] - 1, 0),
         "ids": left(form["ids"]),
         "groups": left(form["groups"]) if form["groups"] else [],
         "values": values,

@@ -67,6 +67,20 @@ def test_skipped_disputed_and_missing_images_are_counted():
     assert more
 
 
+def test_disputed_images_that_are_left_out_were_not_skipped_and_removed_ones_were_not_drawn():
+    experiment = campaign(audit=8, annotators=2, **BRIGHTNESS)
+    ids = experiment.ask(20)
+    disputed, gone, *_ = [id for id in ids if id in audit_ids(experiment)]
+    known = masks(ids)
+    for name in ("ann", "bob"):
+        changed = {disputed: np.full((8, 8), name == "ann", np.uint8)}
+        experiment.tell({**{id: known[id] for id in ids}, **changed}, annotator=name)
+    experiment.decide_disputes(alkit.values.Disputes("leave-out"))
+    experiment.remove(gone, "consent withdrawn")
+    found = experiment.fit().audit
+    assert (found.drawn, found.measured, found.skipped, found.disputed, found.missing) == (7, 6, 0, 1, 0)
+
+
 def test_exported_labels_say_which_were_never_trained_on(tmp_path):
     experiment = campaign(audit=8, **BRIGHTNESS)
     labels(experiment, 10)
@@ -160,5 +174,6 @@ def test_written_figures_are_read_as_they_were_and_an_image_can_be_taken_out():
     assert (again.figures, again.ids, again.values["dice"][0]) == (found.figures, found.ids, 0.5)
     left = without_image(form, "a")
     assert (left["ids"], left["values"], left["figures"]) == (["b"], {"dice": [None]}, form["figures"])
+    assert left["drawn"] == 2
     assert is_written_audit(left)
     assert not is_written_audit({**form, "ids": ["a"]})
