@@ -165,7 +165,8 @@ def tell(
         unannotated = {path: left for path, ids in listed.items() if (left := [id for id in ids if id in open_ids])}
         doubts = recorded_doubts(record, taken)
         disputed = recorded_differences(record, taken)
-        keys = {query.id: query.key for query in queries}
+        named = sorted(queries, key=lambda query: query.purpose != "review")  # a review names no image
+        keys = {query.id: query.key for query in named}
         disputes = list(about_disputed(record, taken, set(asked_more), keys))
     if as_json:
         facts = {

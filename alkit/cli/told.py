@@ -49,7 +49,7 @@ def about_remarks(taken: Iterable[Answer], keys: Mapping[str, str]) -> Iterable[
     names: list[str] = []
     for answer in taken:
         for remark in answer.remarks:
-            if (key := keys.get(answer.id, answer.id)) in remark:  # how the file was found
+            if (key := answer.query or keys.get(answer.id, answer.id)) in remark:  # how the file was found
                 names.append(remark)
             else:
                 found.setdefault(remark, []).append(key)

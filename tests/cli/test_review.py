@@ -86,7 +86,10 @@ def test_a_refused_answer_is_named_by_its_own_query_although_the_image_is_in_rev
     _printed(capfd, "review", "c.db", "-n", 3, "--random", 3, "--by", "ada")
     _paint(first[0], "ann", masks[0][:9], at=LONG_AGO + 60)
     assert alkit("tell", "c.db") == 3
+    _paint(first[1], "bob", 1 - masks[int(first[1]["image"])])
     assert f"refused: {first[0]['query']} by ann: " in capfd.readouterr().out
+    assert alkit("tell", "c.db") == 3
+    assert f"the latest label counts: {first[1]['query']} by bob" in capfd.readouterr().out
 
 
 @pytest.mark.slow
