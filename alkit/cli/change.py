@@ -89,12 +89,15 @@ def change(
             lines += settle_disputes(record, disputed.after(recorded_disputes(record)))
             lines += follow_groups(record, before)
             lines += change_metrics(record, metrics, kinds)
-            lines += save_instructions(record, read_instructions(instructions))
+            told = save_instructions(record, read_instructions(instructions))
+            lines += told
             lines += change_keep(record, keep)
             if audit is not None:
                 lines += change_audit(open_campaign(record, None, quiet), audit)
         for line in changed_options(lines, named):
             echo(f"changed: {line}")
+        if told:
+            echo("Annotators see the instructions after the next alkit ask.")
         if not choice and size is None:
             if not lines:
                 echo("Nothing is different.")
