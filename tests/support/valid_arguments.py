@@ -1047,7 +1047,7 @@ EXAMPLES = {
 """Examples by address and parameter, before those of :data:`COMMON`."""
 
 STORE = {
-    "add_answers": {"decide": lambda t: lambda asked, known: [], "sent": lambda t: False},
+    "add_answers": {"decide": lambda t: lambda asked, known: [], "sent": lambda t: False, "labels": lambda t: ()},
     "add_queries": {
         "new": lambda t: [t.query],
         "pseudo": lambda t: None,

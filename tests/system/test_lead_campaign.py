@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from by_files import Crowd, Person
 from commandline import alkit as run
-from crowd import Crowd, Person
 from PIL import Image
 from ultrasound import ultrasound
 
