@@ -166,11 +166,12 @@ def _takeaway(found: tuple[Point, ...]) -> str:
 
 def _chart(found: list[Point]) -> Picture:
     figure, axes = curve_axes(found)
-    known = [(p.labels, p.low, p.high) for p in found if p.low is not None and p.high is not None]
+    # Of rounds with equally many labels, the last one counts, as in the curve.
+    known = {p.labels: (p.low, p.high) for p in found if p.low is not None and p.high is not None}
     if len(known) > 1:
-        labels, low, high = (list(column) for column in zip(*known, strict=True))
-        axes.fill_between(labels, low, high, color=BLUE, alpha=0.15, lw=0)
-    for x, least, most in known:
+        low, high = (list(column) for column in zip(*known.values(), strict=True))
+        axes.fill_between(list(known), low, high, color=BLUE, alpha=0.15, lw=0)
+    for x, (least, most) in known.items():
         axes.plot([x, x], [least, most], color=BLUE, lw=1, alpha=0.6)
     axes.margins(y=0.2)
     name, band = metric_title(found[0].metric), " with its 95 % interval" if known else ""
