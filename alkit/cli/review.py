@@ -57,7 +57,8 @@ def review(
 
     These are labels with which models disagree that were not trained on them, labels about which annotators disagree,
     and some that are drawn at random. They are sent like other queries, to the same place as the last time. No training
-    waits for them. The answers are read by alkit tell; whoever gave the first label is told if it was not kept.
+    waits for them. The answers are read by alkit tell; the person who gave the first label is told if it was not
+    kept.
 
     [dim]Examples:[/dim]
 

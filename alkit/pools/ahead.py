@@ -50,7 +50,7 @@ class _Stopped(Exception):
 
 
 def _main() -> None:
-    logging.disable()  # whoever opens the pool says what is wrong with the images
+    logging.disable()  # the process that opens the pool says what is wrong with the images
     arguments = json.loads(sys.stdin.buffer.readline())
     stopped = threading.Event()
 

@@ -35,7 +35,7 @@ from alkit.record import guard, migrations, tables
 from alkit.record.address import VARIABLE, Server, locate
 from alkit.record.backend import REPAIR, Lock
 from alkit.record.columns import storable_text, stored_json
-from alkit.record.database import Database, Row, chunks
+from alkit.record.database import FEW, Database, Row, chunks
 from alkit.record.elsewhere import ELSEWHERE, begin_elsewhere, files_elsewhere, given_address, place_elsewhere
 from alkit.record.facts import has_form
 from alkit.record.files import LABELS, Files, files_in
@@ -689,7 +689,8 @@ class Store:
         with self.database.transaction() as connection:
             asked = self._asked_of(connection, ids)
             before = {row: recorded_from(row) for row in self.database.rows_of(connection, answers.c.id, ids)}
-            known = list(with_queries(before, self.database.all_rows(connection, answer_queries)).values())
+            given = self.database.rows_of(connection, answer_queries.c.number, [row[0] for row in before])
+            known = list(with_queries(before, given).values())
             last = self.database.greatest(connection, answers.c.number) or 0
             now = self.database.now(connection)
             try:
@@ -710,7 +711,10 @@ class Store:
     def _asked_of(self, connection: sa.Connection, ids: Collection[str]) -> list[Asked]:
         """Return the queries of some images."""
         found = {row: asked_from(row) for row in self.database.rows_of(connection, queries.c.id, ids)}
-        return list(with_terms(found, self.database.all_rows(connection, query_terms)).values())
+        key, terms = sa.tuple_(query_terms.c.round, query_terms.c.rank), list[Row]()
+        for part in chunks(found, FEW // 2):  # a key has two values
+            terms += self.database.rows(connection, query_terms, key.in_([row[:2] for row in part]))
+        return list(with_terms(found, terms).values())
 
     def _check_kept(self, connection: sa.Connection, names: Collection[str | None]) -> None:
         """Check that labels are still there: a removal may delete one that no row referred to until now."""

@@ -17,7 +17,7 @@ def ask_about_disputes(store: Store) -> tuple[str, ...]:
 
     Each image is asked about once, and once more if a senior decides since then. Its query is open again, for the
     senior; or for the person who has a share and has not answered, or for anybody. They get the usual time. The senior
-    takes the place of whoever has been asked as the one more person and has not answered.
+    takes the place of the person who was asked as the one more and has not answered.
     """
     disputes = recorded_disputes(store)
     if disputes.decided not in ("third", "senior"):
