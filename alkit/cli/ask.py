@@ -84,7 +84,7 @@ def ask(
     from alkit.cli.told import listed
     from alkit.errors import ConfigurationError
     from alkit.record.assigning import hand_on
-    from alkit.record.settings import TEST_SET
+    from alkit.record.choices import TEST_SET
     from alkit.report.progress import progress_bar
     from alkit.sharing.workers import working
     from alkit.values.shown import count

@@ -39,7 +39,7 @@ def fit(
     from alkit.cli.metrics import change_metrics
     from alkit.cli.records import open_campaign, record_at
     from alkit.cli.testset import recorded_test_set
-    from alkit.record.settings import TEST_SET
+    from alkit.record.choices import TEST_SET
     from alkit.report.progress import progress_bar
     from alkit.sharing.workers import working
 

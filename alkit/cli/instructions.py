@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 
 from alkit._reading.limits import read_file
 from alkit.errors import ConfigurationError
+from alkit.record.facts import INSTRUCTIONS
 
 if TYPE_CHECKING:
     from alkit.record.store import Store
-
-INSTRUCTIONS = "instructions"
-"""Name of the fact that holds the text."""
 
 MOST = 10_000
 """Greatest number of characters: each query.json contains the text."""

@@ -15,7 +15,7 @@ from alkit._files import without_tilde
 from alkit.cli.known_labels import FOLDERS, MaskForm, label_oracle, masks_in
 from alkit.cli.naming import naming
 from alkit.errors import ConfigurationError, DataError, ResumeError
-from alkit.record.settings import TEST_SET
+from alkit.record.choices import TEST_SET
 
 if TYPE_CHECKING:
     from alkit.oracles.simulated import LabelOracle, MaskOracle

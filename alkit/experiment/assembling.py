@@ -12,7 +12,7 @@ from alkit._files import make_temporary_folder
 from alkit.checks import check_integer
 from alkit.evaluation.chosen import Metrics, check_metrics
 from alkit.experiment import opening, rehearsing
-from alkit.experiment.audit import settle_audit
+from alkit.experiment.audit import settle_audit, size_of_audit
 from alkit.experiment.keeping import Keep, change_keep
 from alkit.experiment.labelled import Labels
 from alkit.experiment.listening import Listeners
@@ -113,8 +113,8 @@ def assemble(
             classes is not None,
             workers,
         )
-        if audit is not None:
-            settle_audit(parts, audit)
+        # Without a number, too: the images may be others than those of which the audit set was drawn.
+        settle_audit(parts, size_of_audit(store) if audit is None else audit)
         return parts
 
 

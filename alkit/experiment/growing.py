@@ -26,6 +26,7 @@ from alkit.pools.identical import check_contents
 from alkit.pools.unusable import repaired_in
 from alkit.protocols import HasDigests, Pool
 from alkit.record.answers import Answers
+from alkit.record.audit import AUDIT, uncompared
 from alkit.record.changing import CHANGES, CLUSTERS
 from alkit.record.grouping import check_new_groups, settle_groups
 from alkit.record.left_out import REPAIRED
@@ -121,6 +122,8 @@ def grow(parts: Parts, pool: Pool, clusters: Clusters) -> tuple[Parts, Growth]:
             CHANGES: [*(store.fact(CHANGES) or []), {"at": now, "changed": [change]}],
             **_clusters(parts, sorted(before), clusters),
         }
+        if (audit := store.fact(AUDIT)) is not None:
+            facts[AUDIT] = uncompared(audit)  # the new images may be nearly identical to some of it
         gone = {name for name in store.names() if name.startswith(CLUSTERS) and name not in facts}
         store.replace(facts, lambda name: name not in gone)
         settings.agreed.change(configuration["pool"])

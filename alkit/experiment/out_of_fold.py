@@ -19,7 +19,7 @@ from alkit.configuration.forms import written_form
 from alkit.errors import QueryError
 from alkit.evaluation.label_quality import label_quality
 from alkit.evaluation.work import Checked
-from alkit.experiment.deciding import decide
+from alkit.experiment.deciding import Deciding, decide
 from alkit.experiment.holding_out import group_duplicates, together
 from alkit.experiment.labelled import LabelledImages
 from alkit.experiment.parts import Parts
@@ -53,7 +53,7 @@ def label_qualities(parts: Parts, folds: int = FOLDS) -> dict[str, float]:
                 got=f"{len(units)} groups of {len(everything.ids)} images, folds={folds}",
                 hint="fewer folds=, or more labels",
             )
-        key = _key(parts, everything, never, folds)
+        key = _key(parts, everything, decided, never, units, folds)
         kept = store.fact(QUALITIES)
         if kept is None or kept["key"] != key:
             kept = {"key": key, "folds": 0, "qualities": {}}
@@ -99,15 +99,26 @@ def divide(units: Sequence[Sequence[str]], folds: int, stream: Stream) -> list[t
     return [tuple(fold) for fold in found]
 
 
-def _key(parts: Parts, everything: LabelledImages, never: Collection[str], folds: int) -> str:
-    files = {id: [answer.label for answer in own.labels] for id, own in parts.known().items() if own.labels}
+def _key(
+    parts: Parts,
+    everything: LabelledImages,
+    decided: Deciding,
+    never: Collection[str],
+    units: Sequence[Sequence[str]],
+    folds: int,
+) -> str:
+    """Return a digest of all that the figures depend on: labels, pixels, groups, the learner and the choices."""
+    pixels = parts.store.fact("images") or {}
     subject = [
-        files,
+        {id: [answer.label for answer in decided.known[id].labels] for id in everything.ids},
+        {id: pixels.get(id) for id in everything.ids},
+        parts.settings.shape,
         written_form(parts.learner),
         written_form(everything.spec),
         sorted(never),
-        sorted(everything.ids),
+        sorted(sorted(unit) for unit in units),
         str(parts.terms.join),
+        sorted(decided.joins),
         parts.store.fact(DISPUTES),
         parts.stream.seed,
         folds,

@@ -60,6 +60,17 @@ def recorded_audit(store: Store) -> AuditSet:
     return audit_from(store.fact(AUDIT))
 
 
+def compare_again(store: Store) -> None:
+    """Have the pool compared with the audit set once more, because it has images that were not compared."""
+    if recorded_audit(store).compared:
+        store.revise(AUDIT, lambda before: before and uncompared(before))
+
+
+def uncompared(fact: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fact of an audit set that not all images of the pool were compared with."""
+    return {**fact, "compared": False}
+
+
 def kept_apart(store: Store, ids: Sequence[str], groups: Mapping[str, str] | None = None) -> frozenset[str]:
     """Return those of some images that are never trained on: the audit set, and what belongs to one of its images.
 

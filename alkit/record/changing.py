@@ -44,9 +44,6 @@ RULES = "rules"
 DISPUTES = "disputes"
 """Name of the fact that says what becomes of disputed images; without it, the rule that joins labels decides."""
 
-KEPT = (DISPUTES, GROUPS, RULES)
-"""Names of the facts that a record without answers keeps when its settings are replaced."""
-
 QUALITIES = "label_qualities"
 """Name of the fact that holds the quality of each label, and of which labels, models and folds it is."""
 

@@ -15,6 +15,12 @@ PEOPLE, HANDED_ON = "people", "handed_on"
 QUEUE = "queue"
 """Name of the fact that holds how many images were to be open when queries were topped up last."""
 
+INSTRUCTIONS = "instructions"
+"""Name of the fact that holds what the lead of a campaign tells the annotators."""
+
+MEASURES = ("metrics", "meanings", "directions")
+"""Names of the facts that say what models are measured by: see :mod:`alkit.evaluation.meanings`."""
+
 MOST_THREADS = 1024
 """Greatest number of threads that a record may ask for."""
 
@@ -259,7 +265,7 @@ _FORMS: dict[str, Callable[[Any], bool]] = {
     "asked_more": _are_texts,
     "images": lambda value: value is None or _is_texts(value),
     "moved": lambda value: isinstance(value, dict),
-    "instructions": lambda value: isinstance(value, str),
+    INSTRUCTIONS: lambda value: isinstance(value, str),
     "keep": lambda value: value in ("best", "all"),
     "mask_form": lambda value: isinstance(value, dict),
     "meanings": _is_texts,

@@ -18,10 +18,9 @@ from alkit.pools.checks import image_shape
 from alkit.pools.digests import digest
 from alkit.protocols import HasDigests, HasSubsets, Pool
 from alkit.record.agreed import Agreed
-from alkit.record.audit import kept_apart
+from alkit.record.audit import compare_again, kept_apart
 from alkit.record.changing import (
     GROUPS,
-    KEPT,
     MOVED,
     PLACE,
     REHEARSED,
@@ -31,6 +30,7 @@ from alkit.record.changing import (
     changed_settings,
     restart,
 )
+from alkit.record.choices import kept_choices
 from alkit.record.held import apart
 from alkit.record.left_out import left_out_now
 from alkit.record.removing import REMOVED, without_removed
@@ -118,12 +118,12 @@ class Settings:
                 facts = {"configuration": configuration, "declared": declared, "seed": seed, "threads": _threads()}
                 begun = self._store.has_queries() or self._store.has_answers()  # answers that nobody asked for
                 if recorded is not None and change and not begun:
-                    change_early(self._store, self._new(facts, pool))
+                    change_early(self._store, self._new(facts, pool, classes))
                 elif recorded is None or not begun:
                     if recorded != configuration:  # unless another process has just recorded it
-                        self._store.declare(self._new(facts, pool), replace_all=True)
+                        self._store.declare(self._new(facts, pool, classes), replace_all=True)
                 elif self._is_fresh() and self._is_other(recorded, configuration, declared):
-                    restart(self._store, recorded, self._new(facts, pool), pool, parts["terms"])
+                    restart(self._store, recorded, self._new(facts, pool, classes), pool, parts["terms"])
                 elif {**recorded, "pool": None} == {**configuration, "pool": None} and not change:
                     # After the other settings, which come first.
                     pool, gone = self._restrict(pool, configuration["pool"])
@@ -140,6 +140,8 @@ class Settings:
         unusable = left_out_now(pool, gone, former, offered, scheduled=self.schedule is not None)
         if self.unusable != unusable and not self._store.read_only:
             self._store.revise(UNUSABLE, lambda before: unusable)
+            if former.keys() - unusable.keys():  # some images are back
+                compare_again(self._store)
         place = declared["pool"]
         if self.declared["pool"] != place and not opaque_parts(place) and not self._store.read_only:
             self._store.revise(MOVED, lambda before: place)
@@ -149,10 +151,10 @@ class Settings:
                 self.declare_classes(classes)
         return pool
 
-    def _new(self, facts: Mapping[str, Any], pool: Pool) -> dict[str, Any]:
-        """Return the facts of a new record, with the groups and rules that were recorded before."""
+    def _new(self, facts: Mapping[str, Any], pool: Pool, classes: LabelSpec | Sequence[str] | None) -> dict[str, Any]:
+        """Return the facts of a new record, with the choices of before whose default is that of the record."""
         sides: dict[str, list[str]] = {"held_out": [], "trained": []}
-        kept = {name: fact for name in (*KEPT, REMOVED) if (fact := self._store.fact(name)) is not None}
+        kept = kept_choices(self._store, None if classes is None else written_form(as_spec(classes)))
         return {**kept, **facts, "images": _images(pool), "campaign": secrets.token_hex(8), SIDES: sides}
 
     def _is_fresh(self) -> bool:
@@ -371,9 +373,6 @@ def describe(pool: Pool) -> Written:
     shape = dict(zip(("channels", "height", "width"), image_shape(pool), strict=True))
     return {"images": len(pool.ids), **shape, "content": digest(pool)}
 
-
-TEST_SET = "test_set"
-"""Name of the fact that holds the folders of a campaign's test set, and the description of its images."""
 
 UNUSABLE = "unusable"
 """Name of the fact that contains the reason for each image that cannot be used, by its id."""

@@ -77,6 +77,27 @@ def test_audit_set_is_drawn_by_the_seed_alone_and_stays(tmp_path):
     assert audit_of(campaign(tmp_path / "a.db")).ids == first.ids  # audit=None: that of the record
 
 
+def test_other_settings_before_the_first_query_keep_the_choices_of_the_record(tmp_path):
+    people, rules = alkit.values.People({"ann": 2}, days=3), alkit.SelectionRules(never="i03")
+    chosen = {"people": people, "rules": rules, "metrics": ["iou"], "keep": "all"}
+    drawn = audit_of(campaign(tmp_path / "a.db", audit=8, **chosen)).ids
+    campaign(tmp_path / "a.db").decide_disputes(alkit.values.Disputes("third"))
+    names = ("people", "rules", "metrics", "directions", "keep", "disputes")
+
+    def facts():
+        record = Store(tmp_path / "a.db")
+        return [record.fact(name) for name in names]
+
+    before = facts()
+    again = campaign(tmp_path / "a.db", strategy=alkit.strategy("random"))
+    assert (audit_of(again).ids, facts()) == (drawn, before)
+    assert None not in before
+    fewer = pool().subset([id for id in pool().ids if id not in drawn[:2]])
+    other = audit_of(campaign(tmp_path / "a.db", images=fewer))  # drawn again, of the images that there are
+    assert len(other.ids) == 8
+    assert set(other.ids) <= set(fewer.ids)
+
+
 def test_draws_are_uniform_over_seeds():
     counts, experiment = np.zeros(N), campaign()
     for seed in range(60):
@@ -144,6 +165,38 @@ def test_near_duplicates_of_the_audit_set_are_neither_asked_nor_trained_on():
     labels(experiment, 6)
     numbers = {int(id[1:]) % (N // 2) for id in audit_of(experiment).ids}
     assert not numbers & {int(id[1:]) % (N // 2) for id in strategy.candidates}
+
+
+@pytest.mark.parametrize("change", [0, 1], ids=["identical", "nearly"])
+def test_images_that_are_added_and_nearly_identical_to_the_audit_set_are_neither_asked_nor_trained_on(change):
+    pixels = np.random.default_rng(3).integers(255, size=(N, 8, 8), dtype=np.uint8)
+    learner, strategy = Remembers(), Watches()
+    experiment = campaign(learner=learner, strategy=strategy, images=pool(pixels=pixels[: N // 2]), audit=4)
+    labels(experiment, 6)
+    experiment.fit()
+    numbers = [int(id[1:]) for id in audit_of(experiment).ids]
+    pixels[N // 2 : N // 2 + 4] = pixels[numbers] + change
+    copies = {f"i{row:02}" for row in range(N // 2, N // 2 + 4)}
+    experiment.grow(pool(pixels=pixels))
+    experiment.tell(masks([min(copies)]), unasked=True)
+    labels(experiment, 6)
+    assert any("audit set" in warning for warning in experiment.fit().warnings)
+    assert not copies & (strategy.candidates | learner.seen)
+    assert len(experiment.candidates) == N - 8 - experiment.history[-1].n_labels
+
+
+def test_an_image_that_is_back_is_compared_with_the_audit_set(tmp_path):
+    pixels = np.random.default_rng(3).integers(255, size=(N, 8, 8), dtype=np.uint8)
+    pixels[N // 2 :] = pixels[: N // 2] + 1
+    first = campaign(tmp_path / "r.db", images=pool(pixels=pixels), audit=4)
+    twin = f"i{(int(audit_of(first).ids[0][1:]) + N // 2) % N:02}"
+    first.tell(masks([next(id for id in first.candidates if id not in audit_of(first).ids)]), unasked=True)
+    without = pool(pixels=pixels).subset([id for id in pool().ids if id != twin])
+    labels(campaign(tmp_path / "r.db", images=without), 2)
+    assert twin not in audit_of(first).near
+    strategy = Watches()
+    labels(campaign(tmp_path / "r.db", images=pool(pixels=pixels), strategy=strategy), 4)
+    assert twin not in strategy.candidates
 
 
 def test_pseudo_labels_of_audit_images_are_not_trained_on():

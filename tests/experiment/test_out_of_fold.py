@@ -65,6 +65,30 @@ def test_folds_that_were_finished_before_a_kill_and_the_same_labels_are_not_trai
     assert found == _experiment().label_quality(folds=3)
 
 
+def test_figures_are_not_kept_if_groups_or_decisions_have_changed(tmp_path):
+    def campaign(store, groups=None, **more):
+        pool = alkit.ArrayPool(PIXELS, groups=groups)
+        return alkit.Experiment(pool, Counting(), alkit.strategy("random"), store, classes=CLASSES, **more)
+
+    masks = {f"{n:04}": mask for n, mask in enumerate(MASKS)}
+    groups = [{id: f"p{int(id) // n}" for id in masks} for n in (1, 4)]
+    first, fresh = (campaign(tmp_path / name, groups[at]) for at, name in enumerate("ab"))
+    for experiment in (first, fresh):
+        experiment.tell({id: masks[id] for id in experiment.ask(12)})
+    before = first.label_quality(folds=3)
+    again = campaign(tmp_path / "a", groups[1]).label_quality(folds=3)
+    assert again == fresh.label_quality(folds=3) != before
+
+    pair = campaign(tmp_path / "c", annotators=2, join="majority")
+    other = np.where(np.arange(16)[:, None] < 8, 1 - masks["0003"], masks["0003"])  # they agree on half of the pixels
+    told = [alkit.Answer(id, masks[id], "ann", 1) for id in pair.ask(12)]
+    pair.receive([*told, *(alkit.Answer(id, other if id == "0003" else masks[id], "ben", 2) for id in masks)])
+    before = pair.label_quality(folds=3)
+    assert pair.review(1, random=0, folds=3) == ("0003",)
+    pair.receive([alkit.Answer("0003", other, "ben", 3)])  # the same label, which counts alone now
+    assert pair.label_quality(folds=3)["0003"] != before["0003"]
+
+
 def test_labels_that_are_held_out_are_compared_and_never_trained_on():
     experiment = _experiment(hold_out=0.3)
     experiment.fit()

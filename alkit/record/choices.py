@@ -1,0 +1,38 @@
+"""Choices that a record keeps when its settings are replaced before the first answer, unless they are made again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from alkit.configuration.forms import Written
+from alkit.record.audit import AUDIT
+from alkit.record.changing import DISPUTES, GROUPS, RULES
+from alkit.record.facts import INSTRUCTIONS, MEASURES, PEOPLE
+from alkit.record.kept_models import KEEP
+from alkit.record.removing import REMOVED
+from alkit.record.store import Store
+
+TEST_SET = "test_set"
+"""Name of the fact that holds the folders of a campaign's test set, and the description of its images."""
+
+KEPT = (DISPUTES, GROUPS, RULES, AUDIT, PEOPLE, KEEP, INSTRUCTIONS, TEST_SET, REMOVED)
+"""Names of the facts that are kept."""
+
+
+def kept_choices(store: Store, classes: Written) -> dict[str, Any]:
+    """Return the facts that are kept; metrics only if they fit the new classes.
+
+    Parameters
+    ----------
+    classes:
+        The written form of the new classes; None if they are not known yet.
+    """
+    fit = classes is not None and _kind(classes) == _kind(store.fact("classes"))
+    names = [*KEPT, *(MEASURES if fit else ())]
+    return {name: fact for name in names if (fact := store.fact(name)) is not None}
+
+
+def _kind(classes: Written) -> tuple[object, object]:
+    """Return what has classes, by their written form: pixels or images, and whether these can have several."""
+    given = classes.get("with", {}) if isinstance(classes, dict) else {}
+    return given.get("per"), given.get("multiple", False)
