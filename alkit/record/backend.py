@@ -10,7 +10,8 @@ from typing import ClassVar, Protocol
 import sqlalchemy as sa
 
 from alkit.errors import StoreError
-from alkit.record.journal import Change, Line, Position
+from alkit.record.change_form import Change
+from alkit.record.journal import Line, Position
 
 REPAIR = "alkit repair (in Python: alkit.record.repair), which saves everything that is intact into a new record"
 

@@ -29,6 +29,9 @@ from alkit.record.tables import key_of, key_text
 MOST = 20
 """Number of SQLite's complaints that are reported."""
 
+TRIES = 10
+"""Number of attempts to read a journal that other processes replace meanwhile."""
+
 FILES = {"answers": "label", "queries": "prelabel", "pseudo_labels": "label", "rounds": "model"}
 """By table the column that names a file."""
 
@@ -70,13 +73,23 @@ def check(record: Path, database: Path | None = None, files: Files | None = None
     files = files_in(record.with_name(f"{record.name}.files")) if files is None else files
     rows, names = Counter[str](), set[str]()
     damage = list(find_damage(database or record, rows, names))
-    damage += files.all_damage(sorted(map(str, names)))
+    if lost := _lost_files(files, names):
+        now = set[str]()
+        list(find_damage(database or record, Counter(), now))  # another process may have deleted what is not named now
+        damage += [sentence for name, sentence in lost.items() if name in now]
     damage += _damage_of_journal(record, database or record, compare=not damage)
     backup_damage = []
     for copy in latest_first(record.with_name(f"{record.name}.backups")):
-        if is_regular(copy) and (found := next(find_damage(copy), None)):  # others have an earlier schema
-            backup_damage.append(f"{copy}: {found}")
+        if is_regular(copy) and (found := next(find_damage(copy), None)) and copy.exists():
+            backup_damage.append(f"{copy}: {found}")  # others than regular ones have an earlier schema
     return CheckResult(rows, len(names), tuple(damage), tuple(backup_damage))
+
+
+def _lost_files(files: Files, names: Iterable[str]) -> dict[str, str]:
+    """Return a sentence about each of these files that is damaged or missing."""
+    ordered = sorted(map(str, names))
+    found = zip(ordered, files.all_damage(ordered), strict=True)
+    return {name: sentence for name, sentence in found if sentence is not None}
 
 
 def find_damage(database: Path, rows: Counter[str] | None = None, names: set[str] | None = None) -> Iterator[str]:
@@ -84,7 +97,7 @@ def find_damage(database: Path, rows: Counter[str] | None = None, names: set[str
     rows, names = Counter() if rows is None else rows, set() if names is None else names
     try:
         guard.check_files(database)
-        with closing(sqlite3.connect(database)) as connection:
+        with closing(_connect(database)) as connection:
             guard.harden(connection)
             guard.check_schema(database, connection)
             connection.execute("BEGIN")
@@ -107,6 +120,11 @@ def find_damage(database: Path, rows: Counter[str] | None = None, names: set[str
         yield str(reason)
     except (sqlite3.Error, ValueError) as reason:  # ValueError: a digest that is not hexadecimal
         yield f"the database cannot be read to its end: {reason}"
+
+
+def _connect(database: Path) -> sqlite3.Connection:
+    """Return a connection to a file that exists; a backup may have been deleted meanwhile."""
+    return sqlite3.connect(f"{database.absolute().as_uri()}?mode=rw", uri=True)
 
 
 def _own_tables(connection: sqlite3.Connection) -> list[sa.Table]:
@@ -157,6 +175,23 @@ def check_server(database: Database, files: Files) -> CheckResult:
     StoreError
         The server cannot be reached, or a table cannot be read.
     """
+    for _ in range(TRIES):
+        found, position = _check_server(database, files)
+        if not found.damage or position == position_of(database):
+            break  # no other process has changed the record meanwhile
+    return found
+
+
+def position_of(database: Database) -> Position | None:
+    """Return the end of the journal that a record on a server states; None if it cannot be read."""
+    try:
+        with database.reading() as connection:
+            return database.position(connection) if tables.journal.name in tables.names(connection) else None
+    except StoreError:
+        return None
+
+
+def _check_server(database: Database, files: Files) -> tuple[CheckResult, Position | None]:
     rows, names = Counter[str](), set[str]()
     with database.reading() as connection:
         for plan in ("indexscan", "indexonlyscan", "bitmapscan"):  # an index may lack a row that the table has
@@ -165,16 +200,16 @@ def check_server(database: Database, files: Files) -> CheckResult:
     totals, ends = (found.pop(table).rows for table in (tables.totals, tables.journal))
     has_position = [_is_intact(tables.journal, end) for end in ends] == [True]
     damage = list(_damage_of_rows(found.items(), totals, rows, names, has_position=has_position))
-    damage += [sentence for name in sorted(names) if (sentence := files.damage(name))]
-    if has_position:
-        position = Position(*ends[0][1:4])
+    damage += _lost_files(files, names).values()
+    position = Position(*ends[0][1:4]) if has_position else None
+    if position is not None:
         try:
             history = history_of(database.journal.content(position))
         except OSError:
             history = None
         every = {table: rows.rows for table, rows in found.items()}
         damage += _damage_of_history(str(database.journal.path), history, position, every, compare=not damage)
-    return CheckResult(rows, len(names), tuple(damage), ())
+    return CheckResult(rows, len(names), tuple(damage), ()), position
 
 
 @dataclass(frozen=True)
@@ -204,24 +239,39 @@ def _is_intact(table: sa.Table, row: Row) -> bool:
     return len(row) == len(table.c) and holds(table.name, row) and has_form(table, row)
 
 
-def _damage_of_journal(record: Path, database: Path, *, compare: bool) -> Iterator[str]:
-    """Yield a sentence about each damaged part of a journal; compare its changes with the rows of the database."""
+def _damage_of_journal(record: Path, database: Path, *, compare: bool) -> list[str]:
+    """Return a sentence about each damaged part of a journal; compare its changes with the rows of the database."""
     path = record.with_name(f"{record.name}.journal")
+    found, read = list[str](), _read_with_end(record, database)
+    for _ in range(TRIES):
+        if read is None:
+            return []
+        position, rows = read
+        found = list(_damage_of_history(str(path), read_history(path, position), position, rows, compare=compare))
+        if not found:
+            return []
+        read = _read_with_end(record, database)
+        if read is not None and read[0] == position:  # no other process has replaced the journal meanwhile
+            break
+    return found
+
+
+def _read_with_end(record: Path, database: Path) -> tuple[Position, dict[sa.Table, list[Row]]] | None:
+    """Return the journal's end that a database states, and the rows of its tables; None if they cannot be read."""
     try:
         guard.check_files(record)
         guard.check_files(database)
-        with closing(sqlite3.connect(database)) as connection:
+        with closing(_connect(database)) as connection:
             guard.harden(connection)
             guard.check_schema(database, connection)
             connection.execute("BEGIN")
             (end,) = connection.execute("SELECT * FROM journal").fetchall()
             if not _is_intact(tables.journal, end):
-                return  # which is reported already
-            position = Position(*end[1:4])
-            found = {table: connection.execute(f"SELECT * FROM {table.name}").fetchall() for table in tables.TABLES}
+                return None  # which is reported already
+            rows = {table: connection.execute(f"SELECT * FROM {table.name}").fetchall() for table in tables.TABLES}
+            return Position(*end[1:4]), rows
     except (sqlite3.Error, ValueError, StoreError):
-        return  # which is reported already
-    yield from _damage_of_history(str(path), read_history(path), position, found, compare=compare)
+        return None  # which is reported already
 
 
 def _damage_of_history(

@@ -20,9 +20,10 @@ from alkit.errors import StoreError
 from alkit.record import tables
 from alkit.record.address import Server
 from alkit.record.backend import REPAIR, AnyJournal, Backend, ConnectionLostError
+from alkit.record.change_form import Change
 from alkit.record.columns import stored_value
 from alkit.record.digests import add, digest, holds
-from alkit.record.journal import Change, Position, encode, first_change
+from alkit.record.journal import Position, encode, first_change
 from alkit.record.replay import history_of
 from alkit.record.row_form import has_form, malformed_column
 from alkit.record.sqlite import SPACE, SQLite

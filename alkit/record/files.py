@@ -78,10 +78,10 @@ class Files:
             return f"{self.place.shown(name)} cannot be read: {reason.strerror or reason}"
         return None if _is_whole(name, content) else f"{self.place.shown(name)} has another content than alkit wrote"
 
-    def all_damage(self, names: Iterable[str]) -> list[str]:
-        """Return a sentence about each of these files that is damaged or missing; several are read at once."""
+    def all_damage(self, names: Iterable[str]) -> list[str | None]:
+        """Return for each of these files what :meth:`damage` returns; several are read at once."""
         with ThreadPoolExecutor(AT_ONCE) as threads:
-            return [sentence for sentence in threads.map(self.damage, names) if sentence is not None]
+            return list(threads.map(self.damage, names))
 
     def exists(self, name: str) -> bool:
         """Whether there is a file of this name, whatever its content is."""

@@ -27,19 +27,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import sqlalchemy as sa
+from typing import BinaryIO
 
 from alkit._files import sync_folder, write_atomically
 from alkit.errors import StoreError
-from alkit.record.row_form import can_hold, has_form
-from alkit.record.tables import BY_NAME, SCHEMA
+from alkit.record.change_form import Change, is_change, is_unicode
+from alkit.record.tables import SCHEMA
 
 log = logging.getLogger(__name__)
-
-Change = Sequence[Any]
-"""A line's kind and what follows it."""
 
 DIGITS = 32
 """Number of hexadecimal digits of a digest."""
@@ -135,43 +130,11 @@ def parse_line(body: bytes, end: Position) -> Line | None:
         number, last, *change = json.loads(body)
     except (ValueError, TypeError, RecursionError):
         return None
-    if not (type(number) is type(last) is int and 0 < number <= last and _is_change(change)):
+    if not (type(number) is type(last) is int and 0 < number <= last and is_change(change)):
         return None
-    if (change[0] == "record") != (number == 1) or not _is_unicode(body, change):
+    if (change[0] == "record") != (number == 1) or not is_unicode(body, change):
         return None
     return Line(number, last, change, Position(number, end.length, end.chain))
-
-
-def _is_change(change: Change) -> bool:
-    match change:
-        case ["record", {"whole": bool()}]:
-            return True
-        case ["insert", str(name), list(values)] if name in BY_NAME:
-            return len(values) == len(BY_NAME[name].c) - 1 and has_form(BY_NAME[name], values)
-        case ["change", str(name), list(keys), dict(values)] if name in BY_NAME:
-            own = {column.name: column for column in list(BY_NAME[name].c)[:-1] if not column.primary_key}
-            return _are_keys(BY_NAME[name], keys) and all(
-                name in own and can_hold(own[name], value) for name, value in values.items()
-            )
-        case ["delete", str(name), list(keys)] if name in BY_NAME:
-            return _are_keys(BY_NAME[name], keys)
-    return False
-
-
-def _are_keys(table: sa.Table, keys: Sequence[Any]) -> bool:
-    columns = list(table.primary_key)
-    return all(isinstance(key, list) and len(key) == len(columns) and all(map(can_hold, columns, key)) for key in keys)
-
-
-def _is_unicode(body: bytes, change: Change) -> bool:
-    """Whether all texts of a line are Unicode: JSON can escape half a character."""
-    if b"\\ud" not in body and b"\\uD" not in body:
-        return True
-    try:
-        json.dumps(change, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def transactions(lines: Sequence[Line]) -> list[list[Line]]:
@@ -207,7 +170,18 @@ class Journal:
     path: Path
 
     def content(self, end: Position | None = None) -> bytes:
-        """Return the whole journal, whatever its end; an :class:`OSError` if it cannot be read."""
+        """Return the whole journal, whatever its end; an :class:`OSError` if it cannot be read.
+
+        Parameters
+        ----------
+        end:
+            The end that the database states. It may be that of a journal that was prepared and committed, and has not
+            replaced this one.
+        """
+        prepared = self._prepared
+        if end is not None and not self.ends_at(end) and prepared.ends_at(end):
+            with suppress(FileNotFoundError):  # another process has just replaced this one
+                return prepared.path.read_bytes()
         return self.path.read_bytes()
 
     def ends_at(self, position: Position) -> bool:

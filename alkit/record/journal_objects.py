@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from alkit.errors import StoreError
+from alkit.record.change_form import Change
 from alkit.record.journal import (
     DIGITS,
     LONGEST_START,
     UNLIKE,
-    Change,
     Line,
     Position,
     decode,
@@ -120,10 +120,14 @@ class JournalObjects:
         name = Name(position.lines, position.chain, NEW)
         if not position.lines or not self.place.exists(str(name)):
             return False
-        old = set(json.loads(self.place.get(str(name)))) - {str(Name(0, position.chain))}
-        self.place.delete([one for one in sorted(old) if _NAME.fullmatch(str(one))])
+        self.place.delete(sorted(self._replaced(position)))
         self.place.delete([str(name)])
         return self.ends_at(position)
+
+    def _replaced(self, position: Position) -> set[str]:
+        """Return the names of the objects that one with this end has replaced, as its list says."""
+        listed = json.loads(self.place.get(str(Name(position.lines, position.chain, NEW))))
+        return {str(one) for one in listed if _NAME.fullmatch(str(one))} - {str(Name(0, position.chain))}
 
     def check_new(self, *, restored: bool = False) -> None:
         """Raise a :class:`StoreError` if there is a journal that a new one must not continue; as for a file."""
@@ -195,7 +199,8 @@ class JournalObjects:
         Parameters
         ----------
         end:
-            The end that the database states. It tells the last object from others that were never committed.
+            The end that the database states. It tells the last object from others that were never committed, and from
+            those that one with this end has replaced, and that are not deleted yet.
 
         Raises
         ------
@@ -203,8 +208,11 @@ class JournalObjects:
             There is no object, or one cannot be read.
         """
         by_start: dict[int, list[Name]] = {}
-        for name in self._names(None):
-            if not name.ending:
+        names = self._names(None)
+        has_list = end is not None and Name(end.lines, end.chain, NEW) in names
+        replaced = self._replaced(end) if end is not None and has_list else set()
+        for name in names:
+            if not name.ending and str(name) not in replaced:
                 by_start.setdefault(name.start, []).append(name)
         if not by_start:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.path))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from alkit.errors import StoreError
+from alkit.record.check import FILES
 from alkit.record.files import Files
 from alkit.record.places import UnreachableError
 from alkit.record.replay import Content, Rows, cluster_files
@@ -49,6 +50,12 @@ def drop_lost_files(content: Content, old: Files, new: Files) -> Iterator[str]:
             del content["facts"][fact,]
             yield f"the {fact}: their file {LOST}, so they are computed again"
     yield from _drop_lost_models(content, copy)
+
+
+def named_files(content: Content) -> set[str]:
+    """Return the names of the files that rows name."""
+    rows = ((row, column) for table, column in FILES.items() for row in content[table].values())
+    return {*(str(row[column]) for row, column in rows if row[column]), *cluster_files(content["facts"]).values()}
 
 
 LOST = "is missing or damaged"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from alkit.errors import StoreBusyError, StoreError
 
-PARTS = ("", "-wal", ".journal")
+PARTS = ("", "-wal", ".journal", ".journal.new")
 """What is added to the name of a record for each file of its database."""
 
 TRIES, PAUSE = 20, 0.1
@@ -43,13 +43,13 @@ def copy_database(record: Path, folder: Path) -> Path:
     copy = folder / record.name
     try:
         for _ in range(TRIES):
-            before = _versions(record)
+            before = versions_of(record)
             for part in PARTS:
                 source, target = record.with_name(record.name + part), copy.with_name(copy.name + part)
                 target.unlink(missing_ok=True)
                 if source.is_file():
                     shutil.copyfile(source, target)
-            if _versions(record) == before:
+            if versions_of(record) == before:
                 return copy
             time.sleep(PAUSE)
     except OSError as reason:
@@ -59,7 +59,7 @@ def copy_database(record: Path, folder: Path) -> Path:
     )
 
 
-def _versions(record: Path) -> list[tuple[int, int, int] | None]:
+def versions_of(record: Path) -> list[tuple[int, int, int] | None]:
     """Return for each file of a database what shows that it has changed; None if it does not exist."""
     found: list[tuple[int, int, int] | None] = []
     for part in PARTS:

@@ -12,7 +12,7 @@ import os
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from alkit._files import make_folder
@@ -26,11 +26,11 @@ from alkit.record.files import Files, files_in
 from alkit.record.forgetting import take_out
 from alkit.record.journal import Journal, Position
 from alkit.record.journal_objects import JournalObjects
-from alkit.record.lost_files import drop_lost_files
+from alkit.record.lost_files import drop_lost_files, named_files
 from alkit.record.merging import add_others, disagree, drop_unproven, find_gaps, merge
 from alkit.record.postgresql import PostgreSQL
-from alkit.record.remains import Remains, remains_of
-from alkit.record.replay import Content, History, apply, empty
+from alkit.record.remains import Remains, remains_of, version_of
+from alkit.record.replay import Content, History, Rows, apply, empty
 from alkit.record.salvage import Source
 
 
@@ -71,6 +71,8 @@ def repair(
 ) -> Repaired:
     """Restore a record from its database, its journal, its backups and its files, as a new record.
 
+    Other processes may work on the record meanwhile. It is then saved as it was at one moment.
+
     Whatever was sent back, taken back or withdrawn stays so. An answer whose label is lost does not count, so its image
     is open again. If the last model is lost, the rounds are deleted; queries and answers stay, and the next
     :meth:`Experiment.fit` trains on all of them.
@@ -93,6 +95,8 @@ def repair(
     ------
     StoreError
         `out` exists, or nothing can be restored.
+    StoreBusyError
+        Another process changed the record during every attempt to read it.
     ConfigurationError
         The files are elsewhere, and nobody has said where.
 
@@ -122,11 +126,35 @@ def repair(
         if not new.exists():
             Journal(new.with_name(f"{new.name}.journal")).check_new()
     remains = remains_of(source)
+    found = _restored(remains, trust=trust)
+    database, kept, elsewhere = _begin(target)
+    before, lost_before, lost = {*kept.names()}, None, list[str]()
+    while True:
+        content = found.content
+        content["facts"].pop((ELSEWHERE,), None)
+        content["facts"].update(elsewhere)
+        lost = list(drop_lost_files(content, remains.files, kept))
+        if lost in ([], lost_before) or version_of(source) == remains.version:
+            break
+        lost_before, remains = lost, remains_of(source)  # another process has replaced the model, or removed an image
+        found = _restored(remains, trust=trust)
+    if lost_before is not None:
+        kept.delete(sorted({*kept.names()} - before - named_files(content)))
+    with database.transaction() as connection:
+        rows = {name: list(own.values()) for name, own in content.items()}
+        migrations.write(database, connection, rows, whole=not found.unknown)
+    database.close()
+    saved = {name: len(own) for name, own in content.items()}
+    return Repaired(new, saved, found.from_journal, found.from_backup, (*found.lost, *lost), found.unknown)
+
+
+def _restored(remains: Remains, *, trust: bool) -> _Restored:
+    """Return the rows that a new record gets, before it is known which of their files are lost."""
     found = _restore(remains)
     content, lost, unknown = found.content, list[str](), list(found.unknown)
     if ("schema",) not in content["facts"]:
         raise StoreError(
-            f"nothing in {old} could be saved",
+            f"nothing in {remains.path} could be saved",
             got="no intact row of the database, its journal or a backup that tells the schema"
             if remains.exists
             else "no such file, and no journal or backup of it",
@@ -140,25 +168,17 @@ def repair(
     if not found.answers_hold and not trust:
         unknown += drop_unproven(content)
     unknown += add_others(content, found.others)
-    database, kept = _begin(target, content)
-    lost += drop_lost_files(content, remains.files, kept)
-    with database.transaction() as connection:
-        rows = {name: list(own.values()) for name, own in content.items()}
-        migrations.write(database, connection, rows, whole=not unknown)
-    database.close()
-    saved = {name: len(own) for name, own in content.items()}
-    return Repaired(new, saved, found.from_journal, found.from_backup, tuple(lost), tuple(unknown))
+    return replace(found, lost=tuple(lost), unknown=tuple(unknown))
 
 
-def _begin(target: Address, content: Content) -> tuple[Database, Files]:
-    """Return the database of a new record and the place of its files, of which the content then tells."""
+def _begin(target: Address) -> tuple[Database, Files, Rows]:
+    """Return the database of a new record, the place of its files, and the facts that tell of this place."""
     new, address = target.database, target.files
-    content["facts"].pop((ELSEWHERE,), None)
     database = Database(new, wait=30.0)
     if isinstance(new, Path):
         make_folder(new.parent)
         if address is None:
-            return database, files_in(new.with_name(f"{new.name}.files"))
+            return database, files_in(new.with_name(f"{new.name}.files")), {}
     elif (address := given_address(address)) is None:
         raise ConfigurationError(
             f"the labels and models of {new} need a place",
@@ -166,10 +186,9 @@ def _begin(target: Address, content: Content) -> tuple[Database, Files]:
         )
     id = begin_elsewhere(str(address))
     place = place_elsewhere(str(address), id)
-    content["facts"][ELSEWHERE,] = {"name": ELSEWHERE, "value": json.dumps(id)}
     if isinstance(database.backend, PostgreSQL):
         database.backend.attach(JournalObjects(place.inside("journal")))
-    return database, Files(place)
+    return database, Files(place), {(ELSEWHERE,): {"name": ELSEWHERE, "value": json.dumps(id)}}
 
 
 def _is_unfinished(record: Path) -> bool:
@@ -193,6 +212,8 @@ class _Restored:
         Whether no such line can have taken an answer back.
     others:
         Rows that the journal makes. They may belong to another state of the record.
+    lost:
+        A sentence about each known loss.
     """
 
     content: Content
@@ -202,6 +223,7 @@ class _Restored:
     is_merged: bool = False
     answers_hold: bool = True
     others: Content = field(default_factory=empty)
+    lost: tuple[str, ...] = ()
 
 
 def _restore(remains: Remains) -> _Restored:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from alkit.record import tables
-from alkit.record.journal import DIGITS, Line, Position, chain, decode_line, n_answers, own_digest, parse_line
+from alkit.record.journal import DIGITS, Journal, Line, Position, chain, decode_line, n_answers, own_digest, parse_line
 
 FEW = 8
 """Number of wrong digits with which a digest is still recognised. Another line has about 30 wrong ones of 32."""
@@ -85,10 +85,16 @@ class History:
         return [line for key, line in sorted(self.lines.items()) if number < key <= last]
 
 
-def read_history(path: Path) -> History | None:
-    """Return what can be read of a journal; None if the file cannot be read; see :func:`history_of`."""
+def read_history(path: Path, end: Position | None = None) -> History | None:
+    """Return what can be read of a journal; None if the file cannot be read; see :func:`history_of`.
+
+    Parameters
+    ----------
+    end:
+        The end that the database states, as :meth:`alkit.record.journal.Journal.content` takes it.
+    """
     try:
-        return history_of(path.read_bytes())
+        return history_of(Journal(path).content(end))
     except OSError:
         return None
 

@@ -6,7 +6,7 @@ import errno
 import logging
 import shutil
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -103,22 +103,38 @@ def read_server(database: Database) -> Source | None:
     except StoreError as reason:
         log.warning("%s", reason)
         return None
-    for name in there & _NOW.keys():
-        try:
-            with database.reading() as connection:
-                cursor = connection.exec_driver_sql(f"SELECT * FROM {name}").cursor
-                read = [dict(zip(_COLUMNS[name], row, strict=False)) for row in cursor.fetchall()] if cursor else []
-        except StoreError as reason:
-            log.warning("%s", reason)
-            read, complete = [], False
-        found[name] = [row for row in read if is_whole(name, row) and _has_form(name, row)]
-        complete = complete and len(found[name]) == len(read)
+    for name, read in _read_tables(database, there & _NOW.keys()).items():
+        found[name] = [row for row in read or () if is_whole(name, row) and _has_form(name, row)]
+        complete = complete and read is not None and len(found[name]) == len(read)
     if not any(found.values()):
         return None
     schema = _schema(found)
     expected = _NOW.keys() - (_ADDED if schema < tables.SCHEMA else set())
     source = _source(database.path, found, schema, is_intact=complete and there >= expected)
     return replace(source, is_intact=source.is_intact and source.whole == set(_TABLES))
+
+
+def _read_tables(database: Database, names: Set[str]) -> dict[str, list[dict[str, Any]] | None]:
+    """Return the rows of some tables on a server at one moment; or one by one if one cannot be read, which is None."""
+    try:
+        with database.reading() as connection:
+            return {name: _read_table(connection, name) for name in names}
+    except StoreError:
+        pass
+    found: dict[str, list[dict[str, Any]] | None] = {}
+    for name in names:
+        try:
+            with database.reading() as connection:
+                found[name] = _read_table(connection, name)
+        except StoreError as reason:
+            log.warning("%s", reason)
+            found[name] = None
+    return found
+
+
+def _read_table(connection: sa.Connection, name: str) -> list[dict[str, Any]]:
+    cursor = connection.exec_driver_sql(f"SELECT * FROM {name}").cursor
+    return [dict(zip(_COLUMNS[name], row, strict=False)) for row in cursor.fetchall()] if cursor else []
 
 
 def _source(path: Path | Server, found: migrations.Plain, schema: int, *, is_intact: bool) -> Source:

@@ -18,7 +18,8 @@ from records import change
 
 import alkit
 from alkit.errors import ConfigurationError, StoreBusyError, StoreError
-from alkit.record import Recorded, Store
+from alkit.record import Recorded, Store, remains
+from alkit.record import check as checks
 from alkit.record.backend import ConnectionLostError
 from alkit.record.check import check_server
 from alkit.record.database import Database
@@ -195,7 +196,8 @@ def test_a_step_keeps_out_others_and_another_campaign_of_the_same_database_is_fr
 
 CLIENT = """
 import sys
-from alkit.record import Recorded, Store
+from alkit.record import Recorded, Store, remains
+from alkit.record import check as checks
 store, first = Store(sys.argv[1], wait=60.0), int(sys.argv[2])
 print("ready", flush=True)
 for number in range(first, first + 200):
@@ -420,6 +422,41 @@ def test_a_purge_that_is_cut_at_the_commit_is_finished_by_the_next_call(store, a
     tell(store, skip("d"))
     assert len(place.names()) == 2
     assert told(address) == ["a", "b", "c", "d"]
+
+
+def test_a_purge_that_is_cut_at_the_commit_is_no_damage_to_a_check_and_a_repair(store, address, tmp_path):
+    for id in "abc":
+        tell(store, skip(id))
+    store.reject([1], "sloppy")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JournalObjects, "replace", lambda self, position: False)
+        store.database.rewrite_journal()
+    assert check_server(store.database, store.contents).damage == ()
+    found = repair(address, tmp_path / "new.db")
+    assert (found.lost, found.unknown) == ((), ())
+    assert [answer.kind for answer in Store(tmp_path / "new.db").answers()] == ["skip"] * 3
+
+
+def test_a_record_that_is_purged_while_it_is_repaired_or_checked_is_read_again(store, address, tmp_path, monkeypatch):
+    for id in "abc":
+        tell(store, skip(id))
+    for module, name, look in (
+        (remains, "read_server", lambda: repair(address, tmp_path / "new.db").unknown),
+        (checks, "_lost_files", lambda: check_server(store.database, store.contents).damage),
+    ):
+        before, done = getattr(module, name), []
+
+        def call(*given, before=before, done=done):
+            found = before(*given)
+            if not done:
+                done.append(store.reject([len(store.answers())], "sloppy"))
+                store.purge()
+            return found
+
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, call)
+            assert look() == ()
+        assert done
 
 
 def test_a_server_that_does_not_answer_and_a_missing_database_are_errors_with_a_remedy(postgres):
