@@ -1,12 +1,18 @@
-"""The code behind a written form: what a name meant when a result was computed."""
+"""The code behind a written form: what a name meant when a result was computed.
+
+Code of the user is told by the content of its files, and code of installed packages by their versions and the times at
+which they were installed.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import sys
 import sysconfig
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -15,11 +21,11 @@ from alkit.configuration.forms import Written
 
 
 def code_of(form: Written) -> dict[str, str] | None:
-    """Return a digest of the code of each class and function in a form, by module; None if it cannot be told.
+    """Return what tells the code of each class and function in a form, by module; None if it cannot be told.
 
-    The code of an installed package is told by its version. Otherwise it is that of the module, and of all other
-    loaded modules that are not installed, which it may use. The classes of alkit are left out: they have its version.
-    It cannot be told if one of these files has changed since this program began, which may have loaded it before that.
+    This is the version of an installed package, and otherwise a digest of the module's file. What that one uses is told
+    when it was used: see :func:`alkit.sharing.loaded_code.used_code`. The classes of alkit are left out: they have its
+    version. It cannot be told if the file has changed since this program began, which may have loaded it before that.
 
     >>> code_of([{"is": "alkit:LabelSpec", "with": {}}, 3]), code_of({"named": "module_that_is_not_there:score"})
     ({}, None)
@@ -59,22 +65,63 @@ def _digest(name: str) -> str | None:
     version = getattr(sys.modules.get(top), "__version__", None)
     if _is_installed(path) and isinstance(version, str):
         return version
-    sha = hashlib.sha256()
-    for file in sorted({path, *_of_the_user()}):
-        try:
-            if changed_since_start(file):
-                return None
-            sha.update(f"{file.name} ".encode() + hashlib.sha256(file.read_bytes()).digest())
-        except OSError:
-            return None
-    return sha.hexdigest()
+    return digest_of_file(path)
 
 
-def _of_the_user() -> Iterator[Path]:
-    """Yield the files of the loaded modules that are not installed."""
-    for name, module in list(sys.modules.items()):
-        if (file := file_of_user(name, module)) is not None:
-            yield file
+def digest_of_file(file: Path) -> str | None:
+    """Return a digest of a file; None if it cannot be read, or was changed since this program began."""
+    try:
+        return None if changed_since_start(file) else hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError:
+        return None
+
+
+def files_of(form: Written) -> list[Written]:
+    """Return the size and times of each file that an argument in a form names, such as one of weights.
+
+    >>> files_of({"is": "alkit:LabelSpec", "with": {"classes": ["skin", "lesion"], "ignore": None}})
+    []
+    """
+    found = []
+    for text in sorted(set(_arguments(form, inside=False))):
+        with suppress(OSError, ValueError):
+            facts = os.stat(text)
+            if stat.S_ISREG(facts.st_mode):
+                found.append([text, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns])
+    return found
+
+
+def _arguments(form: Written, *, inside: bool) -> Iterator[str]:
+    """Yield the texts in the arguments of a form."""
+    if isinstance(form, str) and inside:
+        yield form
+    elif isinstance(form, list | tuple):
+        for entry in form:
+            yield from _arguments(entry, inside=inside)
+    elif isinstance(form, dict):
+        for key, entry in form.items():
+            if key not in ("is", "named", "opaque"):
+                yield from _arguments(entry, inside=inside or key in ("with", "args"))
+
+
+def installed() -> str | None:
+    """Return a digest of all installed packages; None if one was installed since this program began.
+
+    A package counts by its version and the time at which it was installed: somebody may install other code with the
+    same version.
+    """
+    found, paths = list[tuple[str, int]](), sysconfig.get_paths()
+    searched = {path for path in sys.path if _is_installed(Path(path))}
+    for folder in sorted({paths["purelib"], paths["platlib"], *searched}):
+        with suppress(OSError), os.scandir(folder) as entries:
+            found += [
+                (entry.name, entry.stat().st_mtime_ns)
+                for entry in entries
+                if entry.name.endswith((".dist-info", ".egg-info"))
+            ]
+    if any(time >= start.STARTED * 1e9 for _, time in found):
+        return None
+    return hashlib.sha256(repr(sorted(found)).encode()).hexdigest()[:16]
 
 
 def file_of_user(name: str, module: ModuleType) -> Path | None:

@@ -26,8 +26,8 @@ from alkit.errors import ConfigurationError
 from alkit.learners.members import PackedLabelled, pack_labelled
 from alkit.learners.named import check_learner
 from alkit.protocols import Labelled, Learner, Predictor
-from alkit.rng import threads
-from alkit.sharing.loaded_code import check_code, loaded_code, warn_of_changes
+from alkit.sharing.arithmetic import Arithmetic
+from alkit.sharing.loaded_code import agree, check_code, loaded_code, used_code, warn_of_changes
 from alkit.sharing.placing import place_learner
 from alkit.sharing.travelling import ModelFile, check_travels, open_model, pack_model
 from alkit.sharing.workers import safe_imports
@@ -108,21 +108,23 @@ class DataParallel:
         ConfigurationError
             The learner cannot be fitted, or cannot be sent to other processes.
         """
-        import torch
 
+        arithmetic = Arithmetic.of_this_process()
         with temporary_folder() as folder:
             packed = pack_labelled(self.learner, labelled, folder)
             earlier = None if previous is None else pack_model(previous, self.learner, folder)
             given = [
-                _Rank(rank, self.processes, device, folder, torch.get_num_threads())
-                for rank, device in enumerate(self._places())
+                _Rank(rank, self.processes, device, folder, arithmetic) for rank, device in enumerate(self._places())
             ]
             check_travels(self.learner, packed, earlier)
             warn_of_changes()
             code = loaded_code()
             jobs = (joblib.delayed(_train)(rank, self.learner, packed, rng, earlier, code) for rank in given)
             with safe_imports(), joblib.parallel_config("loky", n_jobs=self.processes):
-                (dumped, said), *_ = joblib.Parallel(batch_size=1, pre_dispatch="all")(jobs)
+                found = joblib.Parallel(batch_size=1, pre_dispatch="all")(jobs)
+            for _, _, used in found:
+                agree(used)
+            dumped, said, _ = found[0]
         for step in json.loads(said):
             report(Progress(*step))
         return self.learner.loads(dumped)
@@ -144,13 +146,13 @@ class DataParallel:
 
 @dataclass(frozen=True)
 class _Rank:
-    """One of the processes: its number, how many there are, its device, where they meet, and its threads."""
+    """One of the processes: its number, how many there are, its device, where they meet, and how they compute."""
 
     number: int
     count: int
     device: str
     folder: Path
-    threads: int
+    arithmetic: Arithmetic
 
 
 def _train(
@@ -160,8 +162,11 @@ def _train(
     rng: np.random.Generator,
     previous: ModelFile | None,
     code: Mapping[str, str],
-) -> tuple[bytes, str]:
-    """Train together with the other processes. The first returns the bytes of the model, and its reports as JSON."""
+) -> tuple[bytes, str, dict[str, str] | None]:
+    """Train together with the other processes.
+
+    The first returns the bytes of the model, its reports as JSON, and the code that it used; others the code only.
+    """
     import torch
     from torch import distributed
 
@@ -183,10 +188,11 @@ def _train(
         timeout=PATIENCE,
     )
     try:
-        with threads(rank.threads):
+        with rank.arithmetic.applied():
             earlier = None if previous is None else open_model(previous)
             model = place_learner(learner, rank.device).fit(labelled, rng, earlier, report)
             distributed.barrier()
     finally:
         distributed.destroy_process_group()
-    return (model.dumps(), json.dumps(said)) if rank.number == 0 else (b"", "")
+    check_code(code)  # again, because the learner may have loaded a module
+    return (model.dumps(), json.dumps(said), used_code()) if rank.number == 0 else (b"", "", used_code())

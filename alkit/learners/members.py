@@ -17,6 +17,7 @@ from alkit.errors import ConfigurationError
 from alkit.features.packed import NetworkFile, open_extractor, pack_extractor
 from alkit.learners.packed import PackedImages, images_digest, pack_images
 from alkit.protocols import FeatureExtractor, FittedExtractor, HasFingerprint, Labelled, Learner, Predictor
+from alkit.sharing.arithmetic import runtime_values
 from alkit.sharing.devices import worker_device
 from alkit.sharing.placing import place_learner
 from alkit.sharing.share import Result, share
@@ -180,7 +181,7 @@ def _extractors(learner: object) -> Iterator[FeatureExtractor]:
 
 def _key(learner: Learner, labelled: Labelled, members: Sequence[Member]) -> object:
     """Return all that the members depend on; None if a part has no name."""
-    form = written_form(learner)
+    form = [written_form(learner), runtime_values(learner)]
     if opaque_parts(form):  # before anything is fitted: an estimator of scikit-learn looks like an extractor
         return None
     fitted = [labelled.fitted(one) for one in _extractors(learner)]

@@ -6,6 +6,7 @@ memory, so memory grows neither with the number of draws nor with the size of th
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -15,11 +16,12 @@ from alkit.arguments.checked import checked, checked_except
 from alkit.configuration.addresses import address_of
 from alkit.configuration.forms import Written, opaque_parts, written_form
 from alkit.pools.pieces import Shard, shards_of
-from alkit.protocols import HasFeatures, Learner, LimitsBatches, Pool, Predictor, Reduction, Sampler, Score
+from alkit.protocols import HasDigests, HasFeatures, Learner, LimitsBatches, Pool, Predictor, Reduction, Sampler, Score
 from alkit.rng import Stream
 from alkit.samplers import DETERMINISTIC
 from alkit.scores.reductions import mean
 from alkit.scores.work import Features, Probabilities, Scores, check_rows, lacks_features
+from alkit.sharing.arithmetic import runtime_values
 from alkit.sharing.share import Counted, Result, share
 from alkit.sharing.worker import Work
 from alkit.sharing.workers import Workers, check_workers
@@ -48,7 +50,7 @@ class Scoring:
         the workers of ``joblib.parallel_config``, else this process. The scores are the same.
     key:
         What tells this pool and this model from others, as values of JSON. With it, a process that was killed leaves
-        the scores that it has computed to the next one.
+        the scores that it has computed to the next one, if the pool has digests, which tell that its images changed.
 
     Examples
     --------
@@ -140,11 +142,14 @@ class Scoring:
     ) -> Iterator[Result]:
         """Share work whose results are kept until it is done, if all that they depend on has a name."""
         key = None
-        what = [*what, written_form(self._learner)]
-        if self._key is not None and not any(map(opaque_parts, what)):
+        what = [*what, written_form(self._learner), runtime_values(self._learner)]
+        if self._key is not None and isinstance(self._pool, HasDigests) and not any(map(opaque_parts, what)):
+            digests = self._pool.digests()
+            content = "".join(digests[id] for shard in shards for id in shard.ids)
+            images = [[list(shard.ids) for shard in shards], hashlib.sha256(content.encode()).hexdigest()]
             stream = [self._stream.seed, list(self._stream.path)]
             model = {"is": address_of(type(self._predictor))}
-            key = [self._key, model, type(work).__name__, what, stream, [list(shard.ids) for shard in shards]]
+            key = [self._key, model, type(work).__name__, what, stream, images]
         return share(work, shards, counted, workers=self._workers, key=key)
 
     def _at_once(self, ids: Sequence[str]) -> int | None:

@@ -1,18 +1,19 @@
 """Results of shards on disk: a run that was killed finds those that are finished.
 
-The results of one question lie in one folder, ``shards/<digest of the question>/`` in the cache, each as a file of
-safetensors behind its own checksum. The folder is deleted when the question is answered.
+The results of one question lie in one folder, ``shards/<digest of the question>/`` in the cache. Each is a file: a
+checksum of the rest, the length of a JSON text, this text, and arrays as safetensors. The text has a digest of each
+file of the user's code that the process which computed the result had loaded, or null if it cannot tell. The folder is
+deleted when the question is answered.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import os
-import platform
 import secrets
 import shutil
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -26,13 +27,17 @@ from safetensors import numpy as safetensors
 
 import alkit
 from alkit._files import cache_folder, make_folder, temporary_file, temporary_folder
+from alkit.configuration.code import digest_of_file
 from alkit.errors import StoreError
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 """Result of a shard."""
 
-VERSION = 1
+VERSION = 2
 """Version of what is kept. It increases if the same question would be answered otherwise."""
+
+LENGTH = 8
+"""Number of bytes that have the length of the text."""
 
 OLD = 14 * 86400.0
 """Seconds after which the results of a question that nobody asked again are deleted."""
@@ -118,8 +123,7 @@ def can_keep() -> bool:
 
 
 def _digest(key: object) -> str:
-    versions = [alkit.__version__, np.__version__, importlib.metadata.version("torch")]
-    facts = [VERSION, platform.machine(), versions, key]
+    facts = [VERSION, alkit.__version__, sys.version, key]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -136,15 +140,23 @@ def result_file(folder: Path, number: int) -> Path:
     return folder / f"{number}.shard"
 
 
-def write_result(path: Path, arrays: Arrays) -> None:
+def write_result(path: Path, arrays: Arrays, code: Mapping[str, str] | None = None) -> None:
     """Write a result; after a crash, the file is whole, missing, or found to be damaged.
+
+    Parameters
+    ----------
+    code:
+        What the result depends on besides the question: a digest of each file of the user's code. None: it cannot be
+        told, so the result is for this run alone.
 
     Raises
     ------
     StoreError
         The file cannot be written.
     """
-    content = safetensors.save({name: np.ascontiguousarray(value) for name, value in arrays.items()})
+    text = json.dumps(code).encode()
+    content = len(text).to_bytes(LENGTH, "little") + text
+    content += safetensors.save({name: np.ascontiguousarray(value) for name, value in arrays.items()})
     try:
         with temporary_file(path.parent) as temporary:
             with temporary.open("xb") as file:
@@ -159,15 +171,41 @@ def write_result(path: Path, arrays: Arrays) -> None:
 
 def read_result(path: Path) -> dict[str, npt.NDArray[Any]] | None:
     """Return a result; None if there is none, or if it is damaged."""
+    if (parts := _parts(path)) is None:
+        return None
+    found: dict[str, npt.NDArray[Any]] = safetensors.load(parts[1])
+    return found
+
+
+def code_of_result(path: Path) -> dict[str, str] | None:
+    """Return a digest of each file of the user's code that a result depends on; None if that cannot be told."""
+    parts = _parts(path)
+    code: dict[str, str] | None = None if parts is None else json.loads(parts[0])
+    return code
+
+
+def forget_results_of_other_code(folder: Path) -> None:
+    """Delete those of the results in a folder whose code has changed since, or cannot be told."""
+    known: dict[str, str | None] = {}
+    for path in folder.glob("*.shard"):
+        code = code_of_result(path)
+        for file in code or ():
+            known.setdefault(file, digest_of_file(Path(file)))
+        if code is None or any(known[file] != digest for file, digest in code.items()):
+            path.unlink(missing_ok=True)
+
+
+def _parts(path: Path) -> tuple[bytes, bytes] | None:
+    """Return the text and the arrays in the file of a result; None if there is none, or if it is damaged."""
     try:
         content = path.read_bytes()
     except OSError:
         return None
-    digest, rest = content[:32], content[32:]
-    if hashlib.sha256(rest).digest() != digest:
+    rest = content[32:]
+    if hashlib.sha256(rest).digest() != content[:32]:
         return None
-    found: dict[str, npt.NDArray[Any]] = safetensors.load(rest)
-    return found
+    end = LENGTH + int.from_bytes(rest[:LENGTH], "little")
+    return rest[LENGTH:end], rest[end:]
 
 
 def has_result(path: Path) -> bool:

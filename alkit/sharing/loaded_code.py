@@ -14,6 +14,8 @@ import sys
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 
 from alkit.configuration.code import changed_since_start, file_of_user
@@ -22,8 +24,22 @@ from alkit.errors import ConfigurationError
 log = logging.getLogger(__name__)
 
 _lock = threading.Lock()
-_seen: dict[str, tuple[object, str | None]] = {}  # by module: how it was loaded, and a digest of its file at that time
+_seen: dict[str, _Seen] = {}  # by module
+_agreed: dict[str, str] = {}  # by file: the digest of what this program or a worker has used
 _warned = set[str]()
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """How a module was loaded, its file if it is the user's, and a digest of the file at that time.
+
+    It is not sure that the module has this content if the file was changed before that, while this program ran.
+    """
+
+    spec: object
+    file: Path | None
+    digest: str | None = None
+    is_sure: bool = False
 
 
 def loaded_code() -> dict[str, str]:
@@ -34,9 +50,41 @@ def loaded_code() -> dict[str, str]:
     with _lock:
         for name, module in list(sys.modules.items()):
             spec = vars(module).get("__spec__") if isinstance(module, ModuleType) else None
-            if name not in _seen or _seen[name][0] is not spec:
-                _seen[name] = spec, _digest(name, module)
-        return {name: digest for name, (_, digest) in _seen.items() if digest is not None}
+            if name not in _seen or _seen[name].spec is not spec:
+                _seen[name] = _look(spec, name, module)
+        return {name: seen.digest for name, seen in _seen.items() if seen.digest is not None}
+
+
+def used_code() -> dict[str, str] | None:
+    """Return a digest of each file of the user's code that this process has loaded, by path.
+
+    None if it cannot be told, because a file cannot be read, or may have been changed between being loaded and seen.
+    """
+    loaded_code()
+    with _lock:
+        seen = [one for one in _seen.values() if one.file is not None]
+    return {str(one.file): str(one.digest) for one in seen} if all(one.is_sure for one in seen) else None
+
+
+def agree(code: Mapping[str, str] | None) -> None:
+    """Check that a result comes from the same code as all other results of this program.
+
+    Parameters
+    ----------
+    code:
+        What :func:`used_code` returned where it was computed.
+
+    Raises
+    ------
+    ConfigurationError
+        A file of the user's code was another one when it was used.
+    """
+    loaded_code()
+    with _lock:
+        own = {str(seen.file): seen.digest for seen in _seen.values() if seen.digest is not None}
+        for file, digest in (code or {}).items():
+            if (own.get(file) or _agreed.setdefault(file, digest)) != digest:
+                raise _other_code(f"the file {file}", "a worker has used")
 
 
 def warn_of_changes() -> None:
@@ -65,16 +113,21 @@ def check_code(wanted: Mapping[str, str]) -> None:
         own["__main__"] = own.pop("__mp_main__")
     for name, digest in own.items():
         if wanted.get(name, digest) != digest:
-            raise ConfigurationError(
-                f"a worker, process {os.getpid()} on {socket.gethostname()}, has loaded another version of the module "
-                f"{name} than this program",
-                hint="new workers and a new start of this program, after its files were edited",
-            )
+            worker = f"a worker, process {os.getpid()} on {socket.gethostname()}, has loaded"
+            raise _other_code(f"the module {name}", worker)
 
 
-def _digest(name: str, module: ModuleType) -> str | None:
-    file = file_of_user(name, module)
+def _other_code(what: str, who: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{who} another version of {what} than this program",
+        hint="new workers and a new start of this program, after its files were edited",
+    )
+
+
+def _look(spec: object, name: str, module: ModuleType) -> _Seen:
+    if (file := file_of_user(name, module)) is None:
+        return _Seen(spec, None)
     try:
-        return None if file is None else hashlib.sha256(file.read_bytes()).hexdigest()
+        return _Seen(spec, file, hashlib.sha256(file.read_bytes()).hexdigest(), not changed_since_start(file))
     except OSError:
-        return None
+        return _Seen(spec, file)

@@ -18,12 +18,22 @@ from typing import Any, Protocol, runtime_checkable
 import joblib
 import numpy.typing as npt
 
-from alkit.configuration.code import code_of
+from alkit.configuration.code import code_of, files_of, installed
 from alkit.errors import AlkitError, ConfigurationError, ImageError, StoreError
-from alkit.sharing.kept import can_keep, has_result, kept_results, read_result, result_file, write_result
-from alkit.sharing.loaded_code import loaded_code, warn_of_changes
+from alkit.sharing.arithmetic import Arithmetic, kinds, machine
+from alkit.sharing.kept import (
+    can_keep,
+    code_of_result,
+    forget_results_of_other_code,
+    has_result,
+    kept_results,
+    read_result,
+    result_file,
+    write_result,
+)
+from alkit.sharing.loaded_code import agree, loaded_code, used_code, warn_of_changes
 from alkit.sharing.travelling import check_travels
-from alkit.sharing.worker import Arithmetic, Outcome, ShardError, Tick, Work, compute, fail
+from alkit.sharing.worker import Outcome, ShardError, Tick, Work, compute, fail
 from alkit.sharing.workers import Crew, Workers, crew, safe_imports, working
 from alkit.values.progress import Progress, Report
 
@@ -106,8 +116,9 @@ def share(
         Who computes; default: the workers of joblib that are active, else this process.
     key:
         All that the results depend on, as values of JSON, so that a run that was killed finds its finished shards.
-        None: nothing is kept beyond the call. The code of classes and functions that written forms in it name is part
-        of the question; if it cannot be told, nothing is kept either.
+        None: nothing is kept beyond the call. The code of classes and functions that written forms in it name, files
+        that they name, the installed packages and the settings of the arithmetic are added to it; if they cannot be
+        told, nothing is kept either. So is a result whose code was changed since.
     stream:
         Whether results are large: few shards are computed ahead of the one that is read.
 
@@ -123,13 +134,16 @@ def share(
     with working(workers) as found:
         alone = found.is_here or (len(shards) == 1 and not found.devices and _is_local())
     if key is not None:
-        key = None if (code := code_of(key)) is None else [key, code]
+        code, packages = code_of(key), installed()
+        how = [Arithmetic.of_this_process().named(), machine(), kinds(found.devices)]
+        key = None if code is None or packages is None else [key, code, packages, files_of(key), how]
     if alone and (key is None or len(shards) == 1 or not can_keep()):
         for number, shard in enumerate(shards):
             _expect(shards, number + 1)
             yield dict(work(shard, tick))
         return
     with kept_results(key) as folder:
+        forget_results_of_other_code(folder)
         if alone:
             yield from _here(work, shards, tick, folder)
             return
@@ -144,6 +158,7 @@ def share(
                 result = read_result(result_file(folder, number))
                 if result is None:
                     raise StoreError(f"the result {result_file(folder, number)} was lost", hint="the same call again")
+                agree(code_of_result(result_file(folder, number)))
                 if stream:
                     result_file(folder, number).unlink(missing_ok=True)
                 yield result
@@ -167,7 +182,7 @@ def _here(work: Work[Any], shards: Sequence[Shard], tick: Tick, folder: Path) ->
         if (result := read_result(path)) is None:
             result = dict(work(shard, tick))
             with suppress(StoreError):  # a full disk costs time only if this process is killed
-                write_result(path, result)
+                write_result(path, result, used_code())
         else:
             tick(shard.size)
         yield result

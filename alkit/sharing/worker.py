@@ -5,20 +5,19 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import sys
 import threading
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from alkit.errors import AlkitError, StoreError
-from alkit.rng import threads
+from alkit.sharing.arithmetic import Arithmetic
 from alkit.sharing.devices import device_slot
 from alkit.sharing.kept import Arrays, result_file, write_result
-from alkit.sharing.loaded_code import check_code
+from alkit.sharing.loaded_code import check_code, used_code
 
 T = TypeVar("T", contravariant=True)
 
@@ -38,50 +37,6 @@ class Work(Protocol[T]):
 
     def packed(self, folder: Path) -> Work[T]:
         """Return the work as it travels to workers: what is large lies in files of a folder that all workers see."""
-
-
-@dataclass(frozen=True)
-class Arithmetic:
-    """Settings of torch and of the linear algebra that change the last bits of results, and who has them."""
-
-    threads: int | None
-    blas: int | None
-    precision: str | None
-    process: tuple[str, int] = field(default_factory=lambda: (socket.gethostname(), os.getpid()))
-
-    @classmethod
-    def of_this_process(cls) -> Arithmetic:
-        """Return the settings of this process."""
-        from threadpoolctl import threadpool_info
-
-        blas = [info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"]
-        torch = sys.modules.get("torch")
-        if torch is None:
-            return cls(None, max(blas, default=None), None)
-        return cls(torch.get_num_threads(), max(blas, default=None), torch.get_float32_matmul_precision())
-
-    @property
-    def is_own(self) -> bool:
-        """Whether this is the process that asked."""
-        return self.process == (socket.gethostname(), os.getpid())
-
-    @contextmanager
-    def applied(self) -> Iterator[None]:
-        """Compute with these settings inside a ``with`` block."""
-        from threadpoolctl import threadpool_limits
-
-        with ExitStack() as stack:
-            if self.blas is not None and not self.is_own:
-                stack.enter_context(threadpool_limits(self.blas, "blas"))
-            if self.threads is not None:
-                import torch
-
-                stack.enter_context(threads(self.threads))
-                before = torch.get_float32_matmul_precision()
-                if before != self.precision:
-                    torch.set_float32_matmul_precision(str(self.precision))
-                    stack.callback(torch.set_float32_matmul_precision, before)
-            yield
 
 
 @dataclass(frozen=True)
@@ -130,7 +85,10 @@ def compute(
                 hint="the environment variable ALKIT_CACHE, a folder that all workers share",
             )
         with _listening(said, arithmetic.is_own), arithmetic.applied(), device_slot(devices, folder):
-            write_result(result_file(folder, number), work(shard, _nothing))
+            result = work(shard, _nothing)
+            if not arithmetic.is_own:
+                check_code(code)  # again, because the work may have loaded a module
+            write_result(result_file(folder, number), result, used_code())
     except Exception as error:  # any, which is for the process that asked
         return Outcome(number, _that_travels(error), where, traceback.format_exc(), tuple(said))
     return Outcome(number, None, where, said=tuple(said))

@@ -14,7 +14,7 @@ import pytest
 from alkit.configuration import start
 from alkit.configuration.code import file_of_user
 from alkit.errors import ConfigurationError
-from alkit.sharing.loaded_code import check_code, loaded_code, warn_of_changes
+from alkit.sharing.loaded_code import agree, check_code, loaded_code, used_code, warn_of_changes
 
 PROGRAM = """
 import importlib, os, sys, time
@@ -85,6 +85,27 @@ def test_what_torch_has_compiled_is_not_code_of_the_user(module, monkeypatch):
     assert file_of_user(file.stem, loaded) == file
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(file.parent))
     assert file_of_user(file.stem, loaded) is None
+
+
+def test_workers_that_have_loaded_different_versions_of_what_this_program_has_not_loaded_are_an_error(module):
+    loaded, _ = module
+    agree({"/a/helper.py": "1"})
+    agree({"/a/helper.py": "1", "/a/other.py": "1"})
+    with pytest.raises(ConfigurationError, match=r"a worker has used another version of the file /a/helper.py than"):
+        agree({"/a/helper.py": "2"})
+    with pytest.raises(ConfigurationError, match=r"a worker has used another version of the file .*edited.py than"):
+        agree({loaded.__file__: "0"})
+
+
+def test_code_that_was_changed_before_it_was_seen_cannot_be_told(module, monkeypatch):
+    loaded, file = module
+    monkeypatch.setattr(start, "STARTED", time.time() + 3600)
+    importlib.reload(loaded)
+    found = used_code()
+    assert found is None or str(file) in found
+    monkeypatch.setattr(start, "STARTED", 0.0)
+    importlib.reload(loaded)
+    assert used_code() is None
 
 
 def test_a_file_that_was_changed_since_the_program_began_is_named_once(module, monkeypatch, caplog):

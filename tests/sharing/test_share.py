@@ -1,13 +1,18 @@
+import importlib
 import logging
 import os
 import subprocess
 import sys
 import threading
+import time
 
 import joblib
 import numpy as np
 import pytest
+import torch
 
+from alkit.configuration import start
+from alkit.configuration.code import files_of
 from alkit.errors import ConfigurationError, ImageError, SelectionError, StoreError
 from alkit.sharing.kept import kept_results, read_result, result_file, write_result
 from alkit.sharing.share import share
@@ -139,6 +144,92 @@ def test_a_run_that_was_killed_finds_its_finished_shards(folder, cache):
         }
         assert sum(ticks) == 6
         assert not list(cache.glob("shards/*"))
+
+
+class Lazy:
+    """Work whose function is imported when it is needed; it fails for the number 2, once."""
+
+    def __init__(self):
+        self.fails = True
+
+    def __call__(self, shard, tick):
+        from my_lazy_helper import factor
+
+        if shard.value == 2 and self.fails:
+            self.fails = False
+            raise SelectionError("the score of 'x' is not finite")
+        return {"square": np.array([factor * shard.value**2]), "process": np.array([0])}
+
+
+def interrupted(change):
+    """Return the results of a question that was interrupted, and asked again after a change."""
+    work = Lazy()
+    with pytest.raises(SelectionError):
+        list(share(work, NUMBERS, bool, key="a question"))
+    sys.modules.pop("my_lazy_helper", None)
+    change()
+    return [int(found["square"][0]) for found in share(work, NUMBERS, bool, key="a question")]
+
+
+@pytest.fixture
+def helper(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(start, "STARTED", time.time() + 3600)  # its file is there when the program begins
+    (tmp_path / "my_lazy_helper.py").write_text("factor = 1")
+    yield tmp_path / "my_lazy_helper.py"
+    sys.modules.pop("my_lazy_helper", None)
+
+
+def test_a_result_of_a_module_that_was_imported_late_and_edited_is_computed_again(helper):
+    assert interrupted(lambda: helper.write_text("factor = 10")) == [0, 10, 40, 90, 160, 250]
+
+
+def test_another_module_that_is_loaded_or_edited_costs_nothing(helper, tmp_path, monkeypatch):
+    (tmp_path / "my_other_module.py").write_text("")
+    monkeypatch.setattr(Lazy, "__call__", counted := Counting(Lazy.__call__))
+    interrupted(lambda: importlib.import_module("my_other_module"))
+    sys.modules.pop("my_other_module")
+    assert counted.values == [0, 1, 2, 2, 3, 4, 5]
+
+
+class Counting:
+    """A method that notes the values of the shards."""
+
+    def __init__(self, method):
+        self.method, self.values = method, []
+
+    def __get__(self, owner, kind=None):
+        def call(shard, tick):
+            self.values.append(shard.value)
+            return self.method(owner, shard, tick)
+
+        return call
+
+
+@pytest.mark.parametrize("other", ["precision", "packages", "package of the same version", "threads"])
+def test_a_result_of_another_arithmetic_or_installation_is_computed_again(helper, tmp_path, monkeypatch, other):
+    monkeypatch.setattr(Lazy, "__call__", counted := Counting(Lazy.__call__))
+    site = tmp_path / "site-packages"
+    (site / "mine-1.0.dist-info").mkdir(parents=True)
+    monkeypatch.syspath_prepend(site)
+    changes = {
+        "precision": lambda: monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "medium"),
+        "packages": lambda: (site / "mine-1.0.dist-info").rename(site / "mine-1.1.dist-info"),
+        "package of the same version": lambda: os.utime(site / "mine-1.0.dist-info", ns=(1, 1)),
+        "threads": lambda: monkeypatch.setattr(torch, "get_num_threads", lambda: 7),
+    }
+    interrupted(changes[other])
+    assert counted.values == [0, 1, 2, 0, 1, 2, 3, 4, 5]
+
+
+def test_a_file_that_an_argument_names_is_a_part_of_the_question(helper, tmp_path):
+    (weights := tmp_path / "weights.pt").write_bytes(b"1")
+    key = ["q", {"partial": {"named": "math:sqrt"}, "args": [], "with": {"path": str(weights)}}, str(tmp_path / "r.db")]
+    (tmp_path / "r.db").write_bytes(b"1")
+    before = files_of(key)
+    assert [found[0] for found in before] == [str(weights)]
+    weights.write_bytes(b"2")
+    assert files_of(key) != before
 
 
 def test_a_damaged_result_is_computed_again(folder, cache):
