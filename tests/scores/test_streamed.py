@@ -22,6 +22,7 @@ from alkit.networks import make_network
 from alkit.networks.cut import BUDGET
 from alkit.rng import Stream
 from alkit.samplers import DETERMINISTIC
+from alkit.scores import streamed
 from alkit.scores.streamed import Scoring
 
 DROPOUT = alkit.Dropout(draws=4)
@@ -188,6 +189,7 @@ import alkit
 from alkit import scores
 from alkit.learners.predictor import NetworkPredictor
 from alkit.rng import Stream
+from alkit.scores import streamed
 from alkit.scores.streamed import Scoring
 
 class Endless:
@@ -260,6 +262,33 @@ def test_scores_of_former_code_are_not_taken_for_those_of_changed_code(tmp_path,
         score_with(1)
     assert list((tmp_path / "cache" / "shards").glob("*/*.shard"))
     assert list(score_with(2).values()) == pytest.approx([2 * np.log(2)] * 8)
+
+
+class Unknown:
+    """Images without digests."""
+
+    ids = ("a", "b")
+    shape = (1, 4, 4)
+
+    def read(self, ids):
+        return np.zeros((len(ids), 1, 4, 4), np.float32)
+
+
+def test_scores_are_kept_only_if_it_can_be_told_that_images_and_device_are_the_same(monkeypatch):
+    keys = []
+
+    def share(work, shards, tick, *, workers, key):
+        keys.append(key)
+        return [{"scores": np.zeros(shard.size)} for shard in shards]
+
+    monkeypatch.setattr(streamed, "share", share)
+    first, second = (alkit.ArrayPool(np.full((2, 4, 4), value, np.uint8), ids=["a", "b"]) for value in (0, 1))
+    cpu, gpu = (alkit.SegmentationLearner(alkit.UNet, device=name) for name in ("cpu", "cuda"))
+    for pool, learner in ((first, cpu), (first, cpu), (second, cpu), (first, gpu), (Unknown(), cpu)):
+        Scoring(pool, Even(), Stream(0), learner=learner, key="r").scores(["a", "b"], scores.entropy)
+    assert keys[0] == keys[1]
+    assert keys[0] not in keys[2:4]
+    assert keys[4] is None
 
 
 def test_results_of_code_whose_file_was_changed_while_the_program_runs_are_not_kept(tmp_path, monkeypatch):
