@@ -99,6 +99,11 @@ class NetworkLearner(TrainingParts):
     tries_steps: ClassVar[bool] = True
     """Whether :meth:`try_training` takes `step_only`."""
 
+    @property
+    def fills_batches(self) -> bool:
+        """Whether images come again until a batch has several of them, so that one label makes no batch of one."""
+        return self.steps is not None and self.batch > 1
+
     @checked
     def try_training(self, images: Images, spec: LabelSpec, step_only: bool = False) -> NetworkPredictor:
         """Train a new network for one step on `images`, all in one batch, with made-up labels, and return the model.

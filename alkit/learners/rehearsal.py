@@ -48,7 +48,7 @@ def rehearse(learner: Learner, needs: Sequence[str], pool: Pool, spec: LabelSpec
     """Train one step on images of the pool, and try what the strategy needs; return the fewest images in a batch.
 
     The batch has the size of the learner's, but at most :data:`PIXELS` pixels, and at least two images. A batch of one
-    image is tried too. A learner without ``try_training`` is only tried if the strategy needs something of its models:
+    image is tried too, unless the learner fills its batches. A learner without ``try_training`` is only tried if the strategy needs something of its models:
     it trains on :data:`FEW` images.
 
     Parameters
@@ -78,7 +78,7 @@ def rehearse(learner: Learner, needs: Sequence[str], pool: Pool, spec: LabelSpec
     model = single.try_training(images, spec)
     if wanted and (whole := _whole_model(learner, single, model, images, spec)) is not None:
         _check_model(whole, wanted, images[:2], spec)
-    if len(images) == 1:
+    if len(images) == 1 or getattr(single, "fills_batches", False):
         return 1
     try:
         single.try_training(images[:1], spec, *([True] if getattr(single, "tries_steps", False) else []))

@@ -97,8 +97,9 @@ def run_trial(network: nn.Module, image: Tensor) -> Trial:
                 crowd, crowded = [*images, *neighbours][: max(2, CROWD // images[0][0, 0].numel())], together
                 before = len(batched)
                 try:
-                    crowded = network(torch.cat(crowd))
-                    calls.append(len(batched) - before)
+                    if len(crowd) > len(images):
+                        crowded = network(torch.cat(crowd))
+                        calls.append(len(batched) - before)
                 except RuntimeError as reason:
                     if not is_out_of_memory(reason):  # if so, batches of this size cannot be predicted later either
                         raise

@@ -123,7 +123,7 @@ ODD = {
 
 def experiment(network, strategy="mc-dropout", store=None, n=10, size=SIZE, **more):
     images, masks = alkit.synthetic.lesions(n, size=size)
-    learner = alkit.SegmentationLearner(network, epochs=(2, 1), device="cpu", **more)
+    learner = alkit.SegmentationLearner(network, **{"epochs": (2, 1), "device": "cpu"} | more)
     options = {"draws": 2} if strategy == "mc-dropout" else {}
     made = alkit.Experiment(
         alkit.ArrayPool(images), learner, alkit.strategy(strategy, **options), store, classes=CLASSES
@@ -347,6 +347,21 @@ def test_one_image_is_not_asked_for_if_the_network_needs_two(tmp_path):
     made.tell({id: masks[int(id)] for id in made.ask(1)})
     assert made.learnable
     assert made.fit().n_labels == 2
+
+
+def test_a_learner_that_fills_its_batches_is_tried_once_and_trains_on_one_label(tmp_path, monkeypatch):
+    calls, original = [], alkit.SegmentationLearner.try_training
+    monkeypatch.setattr(
+        alkit.SegmentationLearner, "try_training", lambda *given: calls.append(len(given[1])) or original(*given)
+    )
+    by_steps = {"epochs": None, "steps": 1, "batch": 4}
+    made, masks = experiment(PooledNormalisation, "random", tmp_path / "r.db", **by_steps)
+    assert calls == [4]
+    made.tell({id: masks[int(id)] for id in made.ask(1)})
+    assert made.fit().n_labels == 1
+    with pytest.raises(ConfigurationError, match="batch must be >= 3 for this network"):
+        experiment(PooledNormalisation, "random", **by_steps | {"batch": 1})
+    assert calls == [4, 2, 1], "each of its batches has one image"
 
 
 def test_a_rehearsal_is_done_once_and_leaves_the_generators_as_they_were(tmp_path, monkeypatch):
