@@ -60,7 +60,7 @@ def change(store, statement: str) -> None:
 
 def database_at(path: Path) -> Database:
     """Return the database of a record that exists, wherever it is kept."""
-    if KIND == "sqlite":
+    if not KIND.startswith("postgresql"):
         return Database(path, 1.0)
     if path not in _opened:
         _opened[path] = Store(path)
@@ -74,4 +74,4 @@ _opened: dict[Path, Store] = {}  # a test may delete the fact that tells where t
 
 def damage_at(path: Path) -> list[str]:
     """Return what is damaged in a database file; on a server, rows are checked when they are read."""
-    return list(find_damage(path)) if KIND == "sqlite" else []
+    return [] if KIND.startswith("postgresql") else list(find_damage(path))
