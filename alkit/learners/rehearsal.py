@@ -48,8 +48,8 @@ def rehearse(learner: Learner, needs: Sequence[str], pool: Pool, spec: LabelSpec
     """Train one step on images of the pool, and try what the strategy needs; return the fewest images in a batch.
 
     The batch has the size of the learner's, but at most :data:`PIXELS` pixels, and at least two images. A batch of one
-    image is tried too, unless the learner fills its batches. A learner without ``try_training`` is only tried if the strategy needs something of its models:
-    it trains on :data:`FEW` images.
+    image is tried too, unless the learner fills its batches. A learner without ``try_training`` is only tried if the
+    strategy needs something of its models: it trains on :data:`FEW` images.
 
     Parameters
     ----------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import torch
@@ -70,8 +70,9 @@ def _first_layer(network: nn.Module, image: Tensor) -> tuple[str, tuple[float, f
 
     def note(name: str) -> Any:
         def hook(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-            if not found and inputs and isinstance(inputs[0], Tensor):
+            if inputs and isinstance(inputs[0], Tensor):
                 found.append((name, (float(inputs[0].min()), float(inputs[0].max()))))
+                raise _FoundError  # the rest of the network is of no interest
 
         return hook
 
@@ -80,12 +81,14 @@ def _first_layer(network: nn.Module, image: Tensor) -> tuple[str, tuple[float, f
         for name, module in network.named_modules():
             if isinstance(module, LAYERS):
                 hooks.callback(module.register_forward_pre_hook(note(name)).remove)
-        try:
-            with evaluation_mode(network), keep_torch():
-                network(image.to(device, input_type(network)))
-        except Exception:  # the network may refuse such images, and the check of its output says so
-            return None
+        # The network may refuse such images, and the check of its output says so.
+        with suppress(Exception), evaluation_mode(network), keep_torch():
+            network(image.to(device, input_type(network)))
     return found[0] if found else None
+
+
+class _FoundError(Exception):
+    """The first layer was called."""
 
 
 def _equal(one: nn.Module, other: nn.Module) -> bool:

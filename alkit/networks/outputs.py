@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from alkit.errors import AlkitError, ConfigurationError
-from alkit.networks.probabilities import are_probabilities, seem_probabilities
+from alkit.networks.probabilities import are_bounded, are_probabilities, seem_probabilities
 from alkit.networks.training import evaluation_mode
 from alkit.rng import keep_torch
 
@@ -131,12 +131,15 @@ def check_logits(network: nn.Module, image: Tensor, classes: int, *, multiple: b
     finally:
         network.train(was_training)
     reading = find_reading(output, tuple(image.shape), classes, type(network).__name__, multiple=multiple)
-    if are_probabilities(pick(output, reading.key)):
+    logits = pick(output, reading.key)
+    if are_probabilities(logits):
         raise ConfigurationError(
             f"network {type(network).__name__} must return logits",
             got="probabilities",
             hint="the network without its last soft-max or sigmoid",
         )
+    if not are_bounded(logits):
+        return
     try:
         with evaluation_mode(network), keep_torch():
             given = image.to(_device(network), input_type(network), copy=True)

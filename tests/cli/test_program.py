@@ -84,3 +84,27 @@ def test_a_full_disk_under_the_output_is_not_a_bug_of_alkit():
         )
     assert done.returncode == 1
     assert done.stderr == "alkit: the output cannot be written (No space left on device); what was done is kept\n"
+
+
+def test_the_program_ends_with_its_code_and_calls_exit_handlers_without_taking_libraries_apart():
+    code = """
+    import atexit, sys, threading, time
+    import alkit.cli
+    from alkit.__main__ import main
+
+    class Library:
+        def __del__(self):
+            print("taken apart")
+
+    def run():
+        sys.kept = Library()
+        atexit.register(print, "at the end")
+        threading.Thread(target=lambda: time.sleep(0.05) or print("thread")).start()
+        raise SystemExit(3)
+
+    alkit.cli.main = run
+    main()
+    """
+    done = run(["-c", textwrap.dedent(code)])
+    assert (done.returncode, done.stderr) == (3, "")
+    assert done.stdout == "thread\nat the end\n"

@@ -117,3 +117,14 @@ def test_a_failed_download_of_the_library_is_an_error_that_names_the_alternative
     words = r"no network.*SmpNetwork with weights=.*encoder_weights=None"
     with pytest.raises(alkit.errors.ConfigurationError, match=words):
         make_network(partial(smp.Unet, "resnet18"), in_channels=3, classes=2, stream=Stream(0))
+
+
+def test_what_the_first_layer_gets_is_known_without_the_other_layers(caplog):
+    one, other = of_timm(in_channels=1, classes=2), of_timm(in_channels=1, classes=2)
+    called = []
+    for name, module in one.named_modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(lambda *_, name=name: called.append(name))
+    warn_if_not_normalised(of_timm, one, other, torch.zeros(1, 1, 32, 32))
+    assert "gets the pixels in [0, 1] as they are" in caplog.text
+    assert called == []

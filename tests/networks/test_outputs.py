@@ -220,3 +220,12 @@ def test_networks_that_keep_tensors_with_a_history_are_copied():
     with torch.no_grad():
         other[0].weight_g += 1
     assert not torch.allclose(other(IMAGES), network(IMAGES))
+
+
+def test_a_network_is_tried_on_other_images_only_if_its_output_may_be_probabilities():
+    for form, calls in (lambda x: x * 5, 1), (lambda x: x * 0 + 0.2, 4):
+        network = Returns(form)
+        seen = []
+        network.register_forward_hook(lambda *_, seen=seen: seen.append(1))
+        check_logits(network, IMAGES[:1], 2)
+        assert len(seen) == calls

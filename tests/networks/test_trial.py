@@ -2,7 +2,6 @@
 
 import torch
 
-from alkit.networks.probabilities import seem_probabilities
 from alkit.networks.trial import close_rows
 
 
@@ -34,14 +33,3 @@ def test_nan_in_one_place_only_counts_in_each_type():
         batch[0, 0, 0, 0] = float("nan")
         assert not close_rows(batch, list(alone.split(1)))
         assert close_rows(batch, list(batch.split(1)))
-
-
-def test_a_network_is_called_no_more_once_its_outputs_are_not_probabilities():
-    calls = []
-
-    def network(images):
-        calls.append(float(images.max()))
-        return images
-
-    assert not seem_probabilities(network, torch.full((1, 1, 2, 2), 2.0))
-    assert calls == [2.0]
