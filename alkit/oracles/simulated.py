@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import numpy.typing as npt
 
 from alkit._files import without_tilde
 from alkit._reading.threads import map_in_threads
+from alkit.arguments.arrays import array_of
 from alkit.arguments.checked import check_argument, checked, checked_except
 from alkit.configuration.parameter_changes import changes
 from alkit.errors import ConfigurationError, DataError, LabelError, nearest
@@ -174,7 +174,8 @@ class MaskOracle(Simulated):
             raise self._refusal([id])
         if self._files is not None:
             return self._files.read(id, self._meaning)
-        return self._meaning.class_ids(np.asarray(cast(Mapping[str, Any], self.masks)[id]), self.spec, id)
+        mask = array_of(cast(Mapping[str, Any], self.masks)[id], f"the mask of {id!r}", LabelError)
+        return self._meaning.class_ids(mask, self.spec, id)
 
     @checked
     def check(self, ids: Iterable[str]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from alkit.arguments.arrays import array_of
 from alkit.arguments.checked import checked_except
 from alkit.errors import DataError
 from alkit.pools.base import PoolBase
@@ -74,7 +75,7 @@ class ArrayPool(PoolBase):
                 raise DataError("ids must be keys of the mapping images", got=missing[:8])
             self._kept = [as_planes(images[id], id, channels) for id in self.ids]
         else:
-            images = np.asarray(images)
+            images = array_of(images, "images", DataError)
             if images.ndim not in (3, 4):
                 raise DataError("images must have the shape (n, h, w), (n, c, h, w) or (n, h, w, c)", got=images.shape)
             width = max(4, len(str(len(images) - 1)))

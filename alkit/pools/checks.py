@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from alkit.arguments.arrays import array_of
 from alkit.arguments.returned import check_returned
 from alkit.errors import DataError
 from alkit.pools.channels import Channels, find_channels
@@ -111,7 +112,7 @@ def as_planes(image: Any, id: str, channels: Channels | None = None) -> Pixels:
     DataError
         The array is not an image, its channel axis is not clear, or it has values of an unknown type.
     """
-    array = np.asarray(image)
+    array = array_of(image, f"image {id!r}", DataError)
     if array.ndim not in (2, 3) or not array.size:
         raise DataError(f"image {id!r} must have the shape (h, w), (c, h, w) or (h, w, c)", got=array.shape)
     if array.dtype not in (np.uint8, np.uint16) and not np.issubdtype(array.dtype, np.floating):

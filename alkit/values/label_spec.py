@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 import numpy as np
 import numpy.typing as npt
 
+from alkit.arguments.arrays import array_of
 from alkit.arguments.checked import check_argument, checked_except
 from alkit.errors import ConfigurationError, ImageError, LabelError, nearest
 
@@ -231,8 +232,10 @@ class LabelSpec:
                 )
             label = [name in label for name in self.classes]
         try:
-            array = np.asarray(label)
-        except ValueError:
+            array = array_of(label, f"the label of {id!r}", LabelError)
+        except LabelError:
+            if isinstance(label, np.ma.MaskedArray):
+                raise
             array = np.asarray(None)
         if array.size == 0 and array.ndim == 1 and isinstance(label, list | tuple):
             array = np.zeros(len(self.classes), bool)  # an empty list: none of the classes
@@ -253,7 +256,7 @@ class LabelSpec:
         return checked
 
     def _class_id(self, label: npt.ArrayLike, id: str) -> Label:
-        array = np.asarray(label)
+        array = array_of(label, f"the label of {id!r}", LabelError)
         if array.ndim or not np.issubdtype(array.dtype, np.integer) or not 0 <= int(array) < len(self.classes):
             raise LabelError(
                 f"the label of {id!r} is not a class id",
@@ -266,10 +269,7 @@ class LabelSpec:
 
     def _mask(self, mask: npt.ArrayLike, name: str, sizes: Iterable[Size]) -> Mask:
         sizes = list(dict.fromkeys(sizes))
-        try:
-            array = np.asarray(mask)
-        except ValueError as reason:
-            raise LabelError(f"{name} is not an array", got=reason) from reason
+        array = array_of(mask, name, LabelError)
         if array.ndim != 2:
             raise LabelError(
                 f"{name} is not a label map",

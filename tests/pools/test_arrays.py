@@ -105,3 +105,12 @@ def test_channels_that_could_be_first_or_last_are_asked_for(shape):
         assert make(images, channels="last").shape == (shape[2], *shape[:2])
         with pytest.raises(ConfigurationError, match="channels must be 'first', 'last' or None: got 'middle'"):
             make(images, channels="middle")
+
+
+def test_masked_values_are_refused():
+    images = np.ma.masked_less(np.arange(32, dtype=np.uint8).reshape(2, 4, 4), 3)
+    with pytest.raises(DataError, match="images must not have masked values: got 3 of 32"):
+        ArrayPool(images)
+    with pytest.raises(DataError, match="image 'a' must not have masked values"):
+        ArrayPool({"a": images[0]})
+    assert ArrayPool(np.ma.array(images.filled(0))).ids == ("0000", "0001")

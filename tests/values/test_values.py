@@ -24,6 +24,18 @@ def test_integers_and_booleans_are_accepted_and_returned_as_uint8(dtype):
     assert not checked.flags.writeable
 
 
+def test_masked_values_are_refused_and_others_of_a_masked_array_are_taken():
+    values = np.ma.masked_equal(np.array([[0, 1, 0], [1, 1, 9]]), 9)
+    with pytest.raises(LabelError, match="the mask of 'a' must not have masked values: got 1 of 6"):
+        check(values)
+    assert check(np.ma.masked_equal(values.filled(1), 9)).tolist() == [[0, 1, 0], [1, 1, 1]]
+    one = LabelSpec(("cat", "dog"), per="image")
+    several = LabelSpec(("cat", "dog"), per="image", multiple=True)
+    for spec, label in ((one, np.ma.array(1, mask=True)), (several, np.ma.array([1, 0], mask=[False, True]))):
+        with pytest.raises(LabelError, match="must not have masked values"):
+            spec.check(label, id="a", sizes=())
+
+
 @pytest.mark.parametrize(
     ("mask", "words"),
     [
