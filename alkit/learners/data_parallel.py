@@ -11,6 +11,7 @@ import datetime
 import json
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,9 @@ from alkit.learners.named import check_learner
 from alkit.protocols import Labelled, Learner, Predictor
 from alkit.sharing.arithmetic import Arithmetic
 from alkit.sharing.loaded_code import agree, check_code, loaded_code, used_code, warn_of_changes
+from alkit.sharing.named_folders import NamedFolders
 from alkit.sharing.placing import place_learner
-from alkit.sharing.travelling import ModelFile, check_travels, open_model, pack_model
+from alkit.sharing.travelling import ModelFile, check_received, check_travels, open_model, pack_model
 from alkit.sharing.workers import safe_imports
 from alkit.values.progress import Progress, Report, quiet
 
@@ -119,9 +121,14 @@ class DataParallel:
             check_travels(self.learner, packed, earlier)
             warn_of_changes()
             code = loaded_code()
-            jobs = (joblib.delayed(_train)(rank, self.learner, packed, rng, earlier, code) for rank in given)
+            folders = NamedFolders()
+            jobs = (joblib.delayed(_train)(folders, rank, self.learner, packed, rng, earlier, code) for rank in given)
             with safe_imports(), joblib.parallel_config("loky", n_jobs=self.processes):
-                found = joblib.Parallel(batch_size=1, pre_dispatch="all")(jobs)
+                try:
+                    found = joblib.Parallel(batch_size=1, pre_dispatch="all")(jobs)
+                except BrokenExecutor as reason:
+                    check_received(reason)
+                    raise
             for _, _, used in found:
                 agree(used)
             dumped, said, _ = found[0]
@@ -156,6 +163,7 @@ class _Rank:
 
 
 def _train(
+    folders: NamedFolders,
     rank: _Rank,
     learner: Learner,
     labelled: PackedLabelled,

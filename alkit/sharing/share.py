@@ -32,7 +32,8 @@ from alkit.sharing.kept import (
     write_result,
 )
 from alkit.sharing.loaded_code import agree, loaded_code, used_code, warn_of_changes
-from alkit.sharing.travelling import check_travels
+from alkit.sharing.named_folders import NamedFolders
+from alkit.sharing.travelling import check_received, check_travels
 from alkit.sharing.worker import Outcome, ShardError, Tick, Work, compute, fail
 from alkit.sharing.workers import Crew, Workers, crew, safe_imports, working
 from alkit.values.progress import Progress, Report
@@ -217,6 +218,7 @@ def _compute(work: Any, shards: Sequence[Shard], numbers: Sequence[int], tick: T
         except _Final as final:
             raise _error_of(final.outcome) from None
         except Exception as reason:  # of the backend: a worker was killed, or a machine is gone
+            check_received(reason)
             kept = [number for number in left if number not in done and has_result(result_file(folder, number))]
             for number in kept:
                 tick(shards[number].size)
@@ -249,12 +251,12 @@ def _run(
         size = max(1, min(size, joblib.effective_n_jobs(-1)))
     if not found.shares_memory:
         warn_of_changes()
-    settings = folder, arithmetic, found.devices, loaded_code()
+    settings, folders = (folder, arithmetic, found.devices, loaded_code()), NamedFolders()
 
     def job(number: int) -> Any:
         try:  # an error here would reach nobody, because joblib asks for jobs in a thread of its own
             _expect(shards, number)
-            return joblib.delayed(compute)(work, shards[number].packed(folder), number, *settings)
+            return joblib.delayed(compute)(folders, work, shards[number].packed(folder), number, *settings)
         except Exception as error:
             return joblib.delayed(fail)(number, error)
 

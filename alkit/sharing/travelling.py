@@ -131,6 +131,32 @@ def check_travels(*things: Any) -> None:
         ) from reason
 
 
+def check_received(reason: BaseException) -> None:
+    """Check that an error of the backend is not one of a worker that cannot load what it was sent.
+
+    Raises
+    ------
+    ConfigurationError
+        It is. The message has the error of the worker.
+    """
+    if isinstance(reason, ImportError):
+        text = f"{type(reason).__name__}: {reason}"
+    elif UNREAD in str(reason):  # loky gives the worker's traceback as the cause
+        lines = [line for line in str(reason.__cause__).splitlines() if line.strip(' "')]
+        text = lines[-1] if lines else str(reason)
+    else:
+        return
+    raise ConfigurationError(
+        f"a worker cannot load the work that it was sent ({text})",
+        hint="classes and functions of modules that workers can import: of installed packages, of a folder in "
+        "PYTHONPATH, or beside the program; or workers=1",
+    ) from reason
+
+
+UNREAD = "un-serialize"
+"""Word of loky's message about work that a worker cannot load."""
+
+
 def _problem(thing: Any) -> Exception | None:
     try:
         dumps(thing)

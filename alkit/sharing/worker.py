@@ -18,6 +18,7 @@ from alkit.sharing.arithmetic import Arithmetic
 from alkit.sharing.devices import device_slot
 from alkit.sharing.kept import Arrays, result_file, write_result
 from alkit.sharing.loaded_code import check_code, used_code
+from alkit.sharing.named_folders import NamedFolders
 
 T = TypeVar("T", contravariant=True)
 
@@ -65,6 +66,7 @@ class Outcome:
 
 
 def compute(
+    folders: NamedFolders,
     work: Any,
     shard: Any,
     number: int,
@@ -73,7 +75,10 @@ def compute(
     devices: tuple[str, ...],
     code: Mapping[str, str],
 ) -> Outcome:
-    """Compute a shard, and keep its result in a folder. An error is returned, not raised."""
+    """Compute a shard, and keep its result in a folder. An error is returned, not raised.
+
+    The named folders come first: the classes of the rest may be in modules there.
+    """
     where = f"process {os.getpid()} on {socket.gethostname()}"
     said: list[tuple[str, int, str]] = []
     try:

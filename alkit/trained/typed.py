@@ -9,11 +9,8 @@ from __future__ import annotations
 import json
 import os
 import pkgutil
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import is_dataclass
-from importlib.machinery import ModuleSpec, PathFinder
-from types import ModuleType
 from typing import Any, cast
 
 from alkit.configuration.addresses import address_of
@@ -27,21 +24,10 @@ from alkit.protocols import Learner
 from alkit.record.existing import is_there
 from alkit.record.settings import Settings
 from alkit.record.store import Store
+from alkit.sharing.named_folders import search_folder
 
 MAIN = "__main__"
 """The module of a class in a record that a script has made."""
-
-
-class _ModulesOf:
-    """Finds the modules of a folder. If the folder were in ``sys.path``, a record could name its plugins, too."""
-
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        return None if path is not None else PathFinder.find_spec(name, [self.folder], target)
 
 
 def typed_learner(text: str, store: str | os.PathLike[str], wait: float = 30.0) -> Learner:
@@ -106,8 +92,7 @@ def import_named(text: str) -> Any:
     except UnknownNameError:
         if ":" not in text:
             raise
-    if not any(isinstance(finder, _ModulesOf) and finder.folder == os.getcwd() for finder in sys.meta_path):
-        sys.meta_path.append(_ModulesOf(os.getcwd()))  # at the end, so that no file there hides an installed module
+    search_folder(os.getcwd())
     try:
         return pkgutil.resolve_name(text)
     except (Exception, SystemExit) as reason:  # a module may fail in any way
