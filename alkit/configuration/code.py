@@ -31,7 +31,7 @@ def code_of(form: Written) -> dict[str, str] | None:
     ({}, None)
     """
     found: dict[str, str] = {}
-    for name in sorted({address.partition(":")[0] for address in _addresses(form)}):
+    for name in sorted({address.partition(":")[0] for address in addresses(form)}):
         if name.partition(".")[0] == "alkit":
             continue
         digest = _digest(name)
@@ -41,16 +41,17 @@ def code_of(form: Written) -> dict[str, str] | None:
     return found
 
 
-def _addresses(form: Written) -> Iterator[str]:
+def addresses(form: Written) -> Iterator[str]:
+    """Yield the addresses of the classes and functions in a form."""
     if isinstance(form, list | tuple):
         for entry in form:
-            yield from _addresses(entry)
+            yield from addresses(entry)
     elif isinstance(form, dict):
         for key, entry in form.items():
             if key in ("is", "named", "opaque") and isinstance(entry, str):
                 yield entry
             else:
-                yield from _addresses(entry)
+                yield from addresses(entry)
 
 
 def _digest(name: str) -> str | None:

@@ -16,6 +16,7 @@ from alkit.experiment.audit import settle_audit, size_of_audit
 from alkit.experiment.keeping import Keep, change_keep
 from alkit.experiment.labelled import Labels
 from alkit.experiment.listening import Listeners
+from alkit.experiment.own_code import code_of_parts
 from alkit.experiment.parts import Parts
 from alkit.experiment.representations import Representations
 from alkit.learners.named import check_learner
@@ -115,6 +116,7 @@ def assemble(
         )
         # Without a number, too: the images may be others than those of which the audit set was drawn.
         settle_audit(parts, size_of_audit(store) if audit is None else audit)
+        code_of_parts(parts)  # reads the files of the user's code now, when they are most likely as they were loaded
         return parts
 
 

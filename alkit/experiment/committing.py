@@ -21,6 +21,7 @@ from alkit.experiment.deciding import decide
 from alkit.experiment.holding_out import beside_held_out, hold_out
 from alkit.experiment.keeping import models_to_keep
 from alkit.experiment.model import LastModel
+from alkit.experiment.own_code import note_edits
 from alkit.experiment.parts import Parts, next_round
 from alkit.labels.joining import join_rule
 from alkit.pools.splitting import draw_groups
@@ -98,6 +99,7 @@ def commit_round(
     QueryError
         There is no label, or all labels are held out.
     """
+    note_edits(parts)
     snapshot = parts.store.snapshot()
     answered, known = snapshot.known, parts.known()
     usable = parts.representations.known_ids

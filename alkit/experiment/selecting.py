@@ -14,6 +14,7 @@ from alkit.evaluation.fitness import about_model, without_fix
 from alkit.experiment.audit import audit_queries, find_near_duplicates, left_to_ask, mix
 from alkit.experiment.budget import expected, number_for
 from alkit.experiment.model import LastModel
+from alkit.experiment.own_code import note_edits
 from alkit.experiment.parts import Parts, next_round
 from alkit.experiment.rehearsing import check_enough, rehearse_once
 from alkit.experiment.ruling import check_number as check_number_of_images
@@ -105,6 +106,7 @@ def select(parts: Parts, model: LastModel, n: int) -> tuple[str, ...]:
 
     The caller holds the record's lock. Errors are those of :func:`choose`.
     """
+    note_edits(parts)
     chosen = choose(parts, model, n)
     if chosen.by_model:
         _warn_of_unfit(parts, chosen.strategy)

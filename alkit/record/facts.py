@@ -15,6 +15,9 @@ PEOPLE, HANDED_ON = "people", "handed_on"
 QUEUE = "queue"
 """Name of the fact that holds how many images were to be open when queries were topped up last."""
 
+CODE = "code"
+"""Name of the fact that holds digests of the user's code behind each part, by address, and versions of its packages."""
+
 INSTRUCTIONS = "instructions"
 """Name of the fact that holds what the lead of a campaign tells the annotators."""
 
@@ -256,6 +259,7 @@ _FORMS: dict[str, Callable[[Any], bool]] = {
     "sides": _are_sides,
     "elsewhere": lambda value: isinstance(value, str) and re.fullmatch("[0-9a-f]{16}", value) is not None,
     "campaign": lambda value: isinstance(value, str),
+    CODE: lambda value: isinstance(value, dict) and all(map(_is_texts, value.values())),
     "configuration": _is_configuration,
     "declared": _is_declared,
     "directions": _are_directions,

@@ -1095,7 +1095,9 @@ OBJECTS = {
     "alkit.VolumePool": lambda t: t.volumes,
     "alkit.ClassificationLearner": lambda t: alkit.ClassificationLearner(alkit.UNet, epochs=(1, 1)),
     "alkit.Dropout": lambda t: alkit.Dropout(2),
-    "alkit.learners.DataParallel": lambda t: None,  # it starts processes
+    "alkit.learners.DataParallel": lambda t: alkit.learners.DataParallel(
+        alkit.SegmentationLearner(alkit.UNet, epochs=(1, 1))
+    ),
     "alkit.Ensemble": lambda t: alkit.Ensemble(t.learner, 2),
     "alkit.EstimatorLearner": lambda t: alkit.EstimatorLearner(GaussianNB()),
     "alkit.Experiment": lambda t: t.experiment,

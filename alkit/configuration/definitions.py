@@ -1,0 +1,193 @@
+"""The code of the user behind a written form, definition by definition, so that an edit can be named.
+
+The source of a class or function is read, and so are the definitions of the user that it refers to: functions, classes
+and constants of its module and of modules that this one imports. Comments, docstrings and the form of the text do not
+count, and neither does other code in the same files. What a program finds by a name that it makes while it runs, such
+as ``getattr(module, "score_" + name)``, is not seen.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from alkit.configuration.code import addresses, changed_since_start, file_of_user
+from alkit.configuration.forms import Written
+
+MOST = 1000
+"""Most definitions that are followed."""
+
+_read: dict[str, tuple[object, _Source | None]] = {}  # by module: how it was loaded, and its source at that time
+
+
+@dataclass(frozen=True)
+class _Source:
+    """The definitions of a module, and what its names stand for in other modules: a module, and a name in it or None.
+
+    Of a module from which all names are imported, only the module is known.
+    """
+
+    definitions: dict[str, ast.AST] = field(default_factory=dict)
+    imports: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+    stars: list[str] = field(default_factory=list)
+
+
+def definitions_of(form: Written) -> dict[str, str]:
+    """Return a digest of each definition of the user's code behind a form, by address, and versions of packages.
+
+    Classes and functions of alkit, of Python and of torch and numpy are left out. What cannot be told is left out, too,
+    such as functions of a notebook, and files that were changed between the start of the program and the first call.
+
+    >>> definitions_of({"is": "alkit:LabelSpec", "with": {"classes": ["skin", "lesion"]}})
+    {}
+    """
+    found: dict[str, str] = {}
+    left: list[tuple[str, str]] = []
+    for address in sorted(set(addresses(form))):
+        module, _, name = address.partition(":")
+        if _source(module) is not None:
+            left.append((module, name.partition(".")[0]))
+        elif (version := _version(module)) is not None:
+            found[module.partition(".")[0]] = version
+    seen = set(left)
+    while left and len(seen) < MOST:
+        module, name = left.pop()
+        source = _source(module)
+        if source is None or (node := source.definitions.get(name)) is None:
+            continue
+        found[f"{module}:{name}"] = _digest(node)
+        for other in _references(source, node, module):
+            if other not in seen:
+                seen.add(other)
+                left.append(other)
+    return dict(sorted(found.items()))
+
+
+def _version(module: str) -> str | None:
+    """Return the version of the installed package that has a module, unless it is alkit, Python, torch or numpy."""
+    top = module.partition(".")[0]
+    if top in ("alkit", "torch", "numpy", "__main__") or top in sys.stdlib_module_names:
+        return None
+    with suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version(top)
+    version = getattr(sys.modules.get(top), "__version__", None)
+    return version if isinstance(version, str) else None
+
+
+def _source(name: str) -> _Source | None:
+    """Return the source of a module of the user as it was loaded; None if it cannot be told."""
+    module = sys.modules.get(name)
+    spec = getattr(module, "__spec__", None)
+    if module is not None and (name not in _read or _read[name][0] is not spec):
+        _read[name] = spec, _parsed(name, module, again=name in _read)
+    return None if module is None else _read[name][1]
+
+
+def _parsed(name: str, module: Any, *, again: bool) -> _Source | None:
+    """Return the source of a module; `again` if it has just been loaded again, for example after an edit."""
+    file = file_of_user(name, module)
+    try:
+        if file is None or file.suffix != ".py" or (changed_since_start(file) and not again):
+            return None
+        tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return None
+    found = _Source()
+    package = getattr(module, "__package__", None) or ""
+    _collect(tree.body, found, package)
+    return found
+
+
+def _collect(body: list[ast.stmt], found: _Source, package: str) -> None:
+    """Collect the definitions and imports of a module, those inside ``if``, ``try`` and ``with`` included."""
+    for node in body:
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                found.definitions[name] = node
+            case ast.Assign(targets=targets):
+                for target in targets:
+                    found.definitions.update((one.id, node) for one in ast.walk(target) if isinstance(one, ast.Name))
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                found.definitions[name] = node
+            case ast.Import() | ast.ImportFrom():
+                _add_imports(node, found, package)
+            case _:
+                for inner in ("body", "orelse", "finalbody"):
+                    _collect(getattr(node, inner, []), found, package)
+                for handler in getattr(node, "handlers", []):
+                    _collect(handler.body, found, package)
+
+
+def _add_imports(node: ast.Import | ast.ImportFrom, found: _Source, package: str) -> None:
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            whole = alias.name if alias.asname else alias.name.partition(".")[0]
+            found.imports[alias.asname or whole] = whole, None
+        return
+    origin = node.module or ""
+    if node.level:
+        with suppress(ImportError, ValueError):
+            origin = importlib.util.resolve_name("." * node.level + origin, package)
+    for alias in node.names:
+        if alias.name == "*":
+            found.stars.append(origin)
+        else:
+            found.imports[alias.asname or alias.name] = origin, alias.name
+
+
+def _references(source: _Source, node: ast.AST, module: str) -> Iterator[tuple[str, str]]:
+    """Yield the module and the name of each definition that a node may refer to."""
+    inside = _Source(imports=dict(source.imports))
+    package = getattr(sys.modules.get(module), "__package__", None) or ""
+    for part in ast.walk(node):
+        if isinstance(part, ast.Import | ast.ImportFrom):
+            _add_imports(part, inside, package)
+    for part in ast.walk(node):
+        if isinstance(part, ast.Attribute):
+            yield from _of_module(part, inside)
+        elif isinstance(part, ast.Name):
+            if part.id in source.definitions:
+                yield module, part.id
+            elif (known := inside.imports.get(part.id)) is not None and known[1] is not None:
+                yield known[0], known[1]
+            else:
+                yield from ((star, part.id) for star in (*source.stars, *inside.stars))
+
+
+def _of_module(part: ast.Attribute, source: _Source) -> Iterator[tuple[str, str]]:
+    """Yield what an attribute such as ``helper.score`` or ``package.helper.score`` refers to."""
+    names = [part.attr]
+    value = part.value
+    while isinstance(value, ast.Attribute):
+        names.append(value.attr)
+        value = value.value
+    if not isinstance(value, ast.Name) or (known := source.imports.get(value.id)) is None:
+        return
+    module = known[0] if known[1] is None else f"{known[0]}.{known[1]}"
+    *path, name = reversed(names)
+    yield ".".join([module, *path]), name
+
+
+def _digest(node: ast.AST) -> str:
+    return hashlib.sha256(json.dumps(_dump(node)).encode()).hexdigest()[:16]
+
+
+def _dump(value: object) -> Any:
+    """Return a syntax tree without positions, docstrings and empty fields, equal in all versions of Python."""
+    if isinstance(value, ast.AST):
+        fields = [(name, entry) for name, entry in ast.iter_fields(value) if name not in ("ctx", "kind")]
+        return [type(value).__name__, *([name, _dump(entry)] for name, entry in fields if entry not in (None, []))]
+    if isinstance(value, list):
+        match value:
+            case [ast.Expr(value=ast.Constant(value=str())), *rest]:
+                value = rest
+        return [_dump(entry) for entry in value]
+    return repr(value)

@@ -1,0 +1,120 @@
+"""Digests of the user's code: what a part refers to counts, and nothing else."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import time
+
+import pytest
+
+from alkit.configuration import start, written_form
+from alkit.configuration.definitions import definitions_of
+
+FILES = {
+    "my_parts": """
+from dataclasses import dataclass
+import my_helpers as tools
+from my_helpers import *
+from my_shared import LIMIT as MOST, Base
+
+FACTOR = 3
+OTHER = 1
+
+@dataclass(frozen=True)
+class Mine(Base):
+    'A text.'
+    name: str = "x"
+
+    def select(self, view, n, rng):
+        # a remark
+        from my_late import late
+        return scaled(n) + tools.half(n) + late(n) + starred(n)
+
+def scaled(n):
+    return FACTOR * min(n, MOST)
+
+def unused():
+    return OTHER
+""",
+    "my_helpers": "def half(n): return n / 2\ndef starred(n): return n\ndef unused(n): return n\n",
+    "my_shared": "LIMIT = 9\nclass Base:\n    def run(self): return 1\nclass Unused: pass\n",
+    "my_late": "def late(n): return n\n",
+}
+
+ALL = {
+    *("my_parts:Mine", "my_parts:scaled", "my_parts:FACTOR", "my_helpers:half", "my_helpers:starred"),
+    *("my_shared:LIMIT", "my_shared:Base", "my_late:late"),
+}
+
+
+@pytest.fixture
+def edit(tmp_path, monkeypatch):
+    """Return a function that edits a file, imports all modules again, and returns what changed."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(start, "STARTED", time.time() + 3600)
+
+    def found():
+        for name in FILES:
+            sys.modules.pop(name, None)
+        importlib.invalidate_caches()
+        modules = {name: importlib.import_module(name) for name in FILES}
+        return definitions_of(written_form(modules["my_parts"].Mine("a")))
+
+    def change(name, old, new):
+        text = (tmp_path / f"{name}.py").read_text()
+        assert old in text
+        (tmp_path / f"{name}.py").write_text(text.replace(old, new) + f"\n#{len(new)}{time.time_ns()}")
+        after = found()
+        assert after.keys() == before.keys() == ALL
+        return {address for address, digest in after.items() if digest != before[address]}
+
+    for name, text in FILES.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    before = found()
+    yield change
+    for name in FILES:
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "expected"),
+    [
+        ("my_parts", "return scaled", "return 1 + scaled", "my_parts:Mine"),
+        ("my_parts", "FACTOR = 3", "FACTOR = 4", "my_parts:FACTOR"),
+        ("my_parts", "min(n, MOST)", "max(n, MOST)", "my_parts:scaled"),
+        ("my_parts", 'name: str = "x"', 'name: str = "y"', "my_parts:Mine"),
+        ("my_helpers", "n / 2", "n / 3", "my_helpers:half"),
+        ("my_helpers", "starred(n): return n", "starred(n): return 2 * n", "my_helpers:starred"),
+        ("my_shared", "LIMIT = 9", "LIMIT = 8", "my_shared:LIMIT"),
+        ("my_shared", "return 1", "return 2", "my_shared:Base"),
+        ("my_late", "return n", "return n + 1", "my_late:late"),
+    ],
+    ids=["method", "constant", "function", "default", "helper", "star", "other constant", "base class", "late import"],
+)
+def test_an_edit_of_what_a_part_refers_to_is_named(edit, name, old, new, expected):
+    assert edit(name, old, new) == {expected}
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("my_parts", "# a remark", "# another remark"),
+        ("my_parts", "'A text.'", "'Another text.'"),
+        ("my_parts", "OTHER = 1", "OTHER = 2"),
+        ("my_parts", "return OTHER", "return OTHER + 1"),
+        ("my_helpers", "unused(n): return n", "unused(n): return n + 1"),
+        ("my_shared", "class Unused: pass", "class Unused: value = 1"),
+        ("my_parts", "def scaled(n):\n", "\n\ndef scaled(\n    n,\n):\n\n"),
+    ],
+    ids=["comment", "docstring", "unused constant", "unused function", "unused helper", "unused class", "layout"],
+)
+def test_other_edits_do_not_count(edit, name, old, new):
+    assert edit(name, old, new) == set()
+
+
+def test_packages_count_by_their_versions_and_python_not_at_all():
+    pytest.importorskip("sklearn.svm")
+    form = [{"named": "sklearn.svm:SVC"}, {"named": "math:sqrt"}, {"named": "torch.nn:ReLU"}, {"is": "alkit:UNet"}]
+    found = definitions_of(form)
+    assert found.keys() == {"sklearn"}

@@ -1,0 +1,71 @@
+"""A record that is continued with edited code names what was edited, and when."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import alkit
+from alkit.configuration import start
+from alkit.record import Store
+
+CODE = """
+import alkit
+
+def order(ids):
+    return sorted(ids)
+
+def choose(view, n, rng):
+    return order(view.candidates)[:n]
+
+def unused():
+    return 1
+"""
+
+
+@pytest.fixture
+def campaign(tmp_path, monkeypatch):
+    """Return a function that writes the module of a strategy, and continues the campaign as a new process would."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(start, "STARTED", time.time() + 3600)
+    pool = alkit.ArrayPool(np.zeros((12, 8, 8), np.uint8))
+
+    def run(code):
+        (tmp_path / "my_edited_strategy.py").write_text(code)
+        sys.modules.pop("my_edited_strategy", None)
+        importlib.invalidate_caches()
+        choose = importlib.import_module("my_edited_strategy").choose
+        store = Store(tmp_path / "r.db")
+        learner = alkit.testing.Brightness()
+        experiment = alkit.Experiment(pool, learner, choose, store=store, initial=choose, classes=("a", "b"))
+        ids = experiment.ask(2)
+        experiment.tell({id: np.eye(8, dtype=np.uint8) for id in ids})
+        experiment.fit()
+        changes = [line for entry in store.fact("changes") or () for line in entry["changed"]]
+        store.close()
+        return changes
+
+    yield run
+    sys.modules.pop("my_edited_strategy", None)
+
+
+def test_an_edited_helper_of_the_strategy_is_named_once_with_the_round(campaign, caplog):
+    assert campaign(CODE) == []
+    assert campaign(CODE + "# a remark\n") == []
+    assert not caplog.records
+    with caplog.at_level(logging.WARNING):
+        edited = campaign(CODE.replace("sorted(ids)", "sorted(ids)[::-1]"))
+    line = "strategy: the code of my_edited_strategy:order was edited after round 1"
+    assert edited == [line]
+    assert f"{line}; the record names it" in caplog.text
+    assert campaign(CODE.replace("sorted(ids)", "sorted(ids)[::-1]")) == edited
+
+
+def test_code_that_nothing_refers_to_may_change(campaign):
+    campaign(CODE)
+    assert campaign(CODE.replace("return 1", "return 2")) == []
