@@ -15,6 +15,12 @@ from alkit.cli.wording import warning_for_command_line
 if TYPE_CHECKING:
     from alkit.values.rounds import RoundResult
 
+MOVE = (
+    "This record keeps its settings: for other ones, start another record, and bring the labels there with "
+    "alkit export --labels masks and alkit import."
+)
+"""What follows warnings whose fix is another option of ``alkit start``."""
+
 
 @expand
 def fit(
@@ -85,8 +91,9 @@ def describe_round(result: RoundResult, *, tested: bool = False) -> list[str]:
         held = f"{few} on {_labels(result.n_held_out)} held out" + ("" if figures else ", too few to show a figure")
     unasked = f", {result.n_unasked} of which nobody asked for" if result.n_unasked else ""
     line = f"Round {result.round}: trained on {_labels(result.n_labels)}{unasked}{figures}{held}."
-    warnings = (warning_for_command_line(warning, "alkit start") for warning in result.warnings)
-    return [line, *(f"Warning: {warning}" for warning in warnings)]
+    warnings = [warning_for_command_line(warning, "alkit start") for warning in result.warnings]
+    lines = [line, *(f"Warning: {warning}" for warning in warnings)]
+    return [*lines, MOVE] if any("of alkit start" in warning for warning in warnings) else lines
 
 
 def _labels(n: int) -> str:

@@ -71,3 +71,20 @@ def test_the_commands_show_the_warning_in_their_own_words(tmp_path, monkeypatch,
     for shown in (by_run, " ".join(capsys.readouterr().out.split())):
         assert "The model " in shown
         assert "Try: --epochs 6,2 of alkit run" in shown
+
+
+def test_a_campaign_says_how_to_keep_its_labels_if_other_settings_are_the_remedy(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for id in POOL.ids[:6]:
+        for name, pixels in (("images", IMAGES[int(id), 0]), ("masks", LABELS[id])):
+            (tmp_path / name).mkdir(exist_ok=True)
+            Image.fromarray(pixels).save(tmp_path / name / f"{id}.png")
+    given = ["start", "c.db", "--images", "images", "--classes", "skin,lesion", "--strategy", "random", "--hold-out", "0"]
+    given += ["--size", "16", "--widths", "2,4", "--lr", "1e-6", "--epochs", "3,1", "--recipe", "paper"]
+    assert commandline.alkit(*given) == 0
+    assert commandline.alkit("import", "c.db", "--masks", "masks") == 0
+    capsys.readouterr()
+    assert commandline.alkit("fit", "c.db") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "of alkit start" in shown
+    assert "bring the labels there with alkit export --labels masks and alkit import." in shown
