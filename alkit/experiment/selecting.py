@@ -70,12 +70,12 @@ def top_up(parts: Parts, model: LastModel, n: int | None, hours: float | None = 
         if n is None:
             n = waiting + _number_for(parts, model, 3600 * check_number("hours", hours, 0, open_ends="("))
         wanted = check_integer("n", n, least=0 if hours else 1)
-        parts.store.revise(QUEUE, lambda before: wanted or before)
         missing = wanted - waiting
         if parts.open_queries():
             missing = min(missing, _most(parts))
         if missing > 0:
             select(parts, model, missing)
+        parts.store.revise(QUEUE, lambda before: wanted or before)  # a call that failed records nothing
         return tuple(query.id for query in parts.open_queries())
 
 

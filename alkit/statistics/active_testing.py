@@ -119,26 +119,28 @@ def sequence_probabilities(
     drawn:
         The ids in the order in which they were drawn.
     power:
-        The exponent.
+        The exponent, in [0, 1e9).
 
     Raises
     ------
     ConfigurationError
-        An id is not a candidate, or occurs twice.
+        An id is not a candidate, or occurs twice; a score is not finite; or `power` is out of range.
 
     Examples
     --------
     >>> [round(p, 3) for p in sequence_probabilities({"a": 1.0, "b": 3.0, "c": 1.0}, ["b", "a"])]
     [0.6, 0.5]
     """
-    left = dict(scores)
+    check_number("power", power, 0, 1e9, open_ends=")")
+    left = {id: check_number(f"the score of {id!r}", score) for id, score in scores.items()}
     found = []
     for id in drawn:
         if id not in left:
             raise ConfigurationError("drawn must have each candidate at most once, and nothing else", got=repr(id))
-        positive = any(score > 0 for score in left.values())
+        greatest = max(left.values())  # by which scores are divided, so that no power of one is too large
         weights = {
-            one: (max(score, 0.0) ** power if score > 0 else 0.0) if positive else 1.0 for one, score in left.items()
+            one: ((score / greatest) ** power if score > 0 else 0.0) if greatest > 0 else 1.0
+            for one, score in left.items()
         }
         found.append(weights[id] / sum(weights.values()))
         del left[id]

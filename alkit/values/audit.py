@@ -9,6 +9,7 @@ from typing import Any
 
 from alkit.arguments.checked import checked
 from alkit.checks import check_integer
+from alkit.errors import ConfigurationError
 from alkit.values.interval import Interval
 from alkit.values.shown import count
 
@@ -117,7 +118,15 @@ class AuditFigures:
     @classmethod
     @checked
     def from_written(cls, form: Mapping[str, Any]) -> AuditFigures:
-        """Return the figures that :meth:`written` has written."""
+        """Return the figures that :meth:`written` has written.
+
+        Raises
+        ------
+        ConfigurationError
+            `form` is something else.
+        """
+        if not is_written_audit(form):
+            raise ConfigurationError("form must be what AuditFigures.written returns", got=repr(form)[:100])
         values = {
             name: tuple(math.nan if value is None else value for value in own) for name, own in form["values"].items()
         }

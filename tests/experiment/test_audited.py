@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import alkit
+from alkit.errors import ConfigurationError
 from alkit.evaluation.per_image import PerImage
 from alkit.record.audit import recorded_audit
 from alkit.values import AuditFigures, Interval
@@ -170,6 +171,8 @@ def test_written_figures_are_read_as_they_were_and_an_image_can_be_taken_out():
     found = AuditFigures({"dice": Interval(0.5, 0.4, 0.6, 2, 2)}, 3, 8, ("a", "b"), values={"dice": (0.5, math.nan)})
     form = found.written()
     assert is_written_audit(form)
+    with pytest.raises(ConfigurationError, match="form must be what AuditFigures"):
+        AuditFigures.from_written({"drawn": 3})
     again = AuditFigures.from_written(form)
     assert (again.figures, again.ids, again.values["dice"][0]) == (found.figures, found.ids, 0.5)
     left = without_image(form, "a")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import alkit
+from alkit.errors import ConfigurationError
 from alkit.record.store import Store
 from alkit.testing import Brightness
 from alkit.values import State
@@ -83,6 +84,13 @@ def test_an_image_that_one_of_two_annotators_has_labelled_is_trained_on_and_stop
     tell(experiment, a, annotator="ben")
     assert {s.query.id: s.state for s in experiment.standings()}[a] == State.STALE
     assert experiment.fit(wait_for_answers=False).n_labels == 2
+
+
+def test_a_queue_that_cannot_be_topped_up_stays_as_it_was():
+    experiment = campaign()
+    with pytest.raises(ConfigurationError, match="n must be an integer from 1 to 12"):
+        experiment.top_up(10_000)
+    assert experiment._parts.store.fact("queue") is None
 
 
 def test_a_queue_that_was_topped_up_by_a_killed_process_has_no_doubles(tmp_path, monkeypatch):

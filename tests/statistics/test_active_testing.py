@@ -108,6 +108,16 @@ def test_wrong_arguments_are_errors(given, words):
         lure(*given)
 
 
+def test_a_great_power_draws_the_highest_scores_and_an_absurd_one_is_refused():
+    assert sequence_probabilities({"a": 1e30, "b": 3e30, "c": 0.0}, ["b", "a", "c"], power=1e6) == (1.0, 1.0, 1.0)
+    for given, words in (
+        (({"a": 1.0}, 1e300), "power must be a number in"),
+        (({"a": np.inf}, 1.0), "the score of 'a' must be"),
+    ):
+        with pytest.raises(ConfigurationError, match=words):
+            sequence_probabilities(given[0], ["a"], power=given[1])
+
+
 def test_an_image_that_cannot_be_drawn_has_no_probability():
     assert sequence_probabilities({"a": 1.0, "b": 0.0, "c": 0.0}, ["a", "b"]) == (1.0, 0.5)
     with pytest.raises(ConfigurationError, match="drawn must have each candidate"):
