@@ -71,6 +71,11 @@ def definitions_of(form: Written) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+def own_definitions(*forms: Written) -> dict[str, str]:
+    """Return a digest of each definition of the user's code behind some forms, without versions of packages."""
+    return {address: digest for address, digest in definitions_of(list(forms)).items() if ":" in address}
+
+
 def _version(module: str) -> str | None:
     """Return the version of the installed package that has a module, unless it is alkit, Python, torch or numpy."""
     top = module.partition(".")[0]

@@ -15,6 +15,8 @@ import numpy.typing as npt
 from alkit._files import cache_folder
 from alkit._reading.arrays import read_arrays
 from alkit.arguments.returned import check_returned
+from alkit.configuration.addresses import address_of
+from alkit.configuration.definitions import own_definitions
 from alkit.configuration.forms import opaque_parts, written_form
 from alkit.configuration.versions import to_former
 from alkit.errors import ConfigurationError, DataError, StoreError
@@ -91,7 +93,8 @@ class Representations:
         form = written_form(extractor)
         if isinstance(fitted, HasFingerprint) and isinstance(self.pool, HasDigests) and not opaque_parts(form):
             folder = cache_folder(getattr(extractor, "cache", None)) / "features"
-            table = StoredRows(folder, to_former(form), _fingerprint(fitted), type(extractor).__name__)
+            code = own_definitions(form, {"is": address_of(type(fitted))})
+            table = StoredRows(folder, to_former(form), _fingerprint(fitted), type(extractor).__name__, code)
             digests = self.pool.digests()
             scale = getattr(self.pool, "scale", None)
             images = image_digests(image_shape(self.pool), scale, [digests[id] for id in self.ids])

@@ -28,6 +28,7 @@ from torch.nn import functional as F
 from alkit._files import cache_folder, make_folder
 from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_integer, check_number
+from alkit.configuration.definitions import own_definitions
 from alkit.configuration.forms import opaque_parts, runtime, written_form
 from alkit.configuration.versions import to_former
 from alkit.errors import AlkitError, ConfigurationError, is_out_of_memory
@@ -244,6 +245,8 @@ class Reconstruction:
             )
         del configuration["with"]["pooling"]  # the weights do not depend on the pooling
         what = [VERSION, to_former(configuration), stream.seed, digest(pool)]
+        if code := own_definitions(configuration):  # of a network of the user
+            what.append(code)
         earlier, present = (json.dumps(facts, sort_keys=True).encode() for facts in (what, [*what, threads]))
         return hashlib.sha256(earlier).hexdigest(), hashlib.sha256(present).hexdigest()
 

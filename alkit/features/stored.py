@@ -1,8 +1,9 @@
 """Tables of features on disk: each image's row is computed once, for all experiments and processes.
 
-A table belongs to one extractor with its weights. It lies in the cache under ``features/<key>/``:
+A table belongs to one extractor with its weights and its code. It lies in the cache under ``features/<key>/``:
 
-- ``about.json``: the extractor, its fingerprint, the number of columns, and the name of the row file;
+- ``about.json``: the extractor, its fingerprint, digests of the user's code, the number of columns, and the name of
+  the row file;
 - ``rows-*.bin``: the rows, float32 and little-endian, in the order in which they were computed. Rows are only appended;
 - ``rows-*.index``: for each row the digest of its image and the CRC-32 of the row, with a CRC-32 of both;
 - ``order-*.bin``: the rows of some images in another order, copied from the row file;
@@ -23,10 +24,11 @@ import os
 import re
 import secrets
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, cast
 
 import numpy as np
@@ -95,10 +97,16 @@ class StoredRows:
         Text that changes if the row of any image would change.
     name:
         Name of the extractor, for messages.
+    code:
+        Digests of the user's code that computes the rows, by address.
     """
 
-    def __init__(self, root: Path, extractor: Any, fingerprint: str, name: str) -> None:
+    def __init__(
+        self, root: Path, extractor: Any, fingerprint: str, name: str, code: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self._key = {"format": FORMAT, "extractor": extractor, "fingerprint": fingerprint}
+        if code:  # tables of extractors of alkit have none
+            self._key["code"] = dict(code)
         key = hashlib.sha256(json.dumps(self._key, sort_keys=True).encode()).hexdigest()
         self.folder, self.name = root / key[:16], name
 

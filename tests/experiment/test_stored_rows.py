@@ -1,12 +1,14 @@
 """Features on disk: computed once for all experiments, checked when they are read, resumed after a death."""
 
 import errno
+import importlib
 import logging
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,10 +16,12 @@ import numpy as np
 import pytest
 
 import alkit
+from alkit.configuration import start
 from alkit.errors import ConfigurationError, DataError, StoreError
 from alkit.experiment.representations import Representations
 from alkit.features import gathered, stored
 from alkit.record import Store
+from alkit.rng import Stream
 from alkit.values import quiet
 
 COMPUTED = []
@@ -204,6 +208,48 @@ def test_an_extractor_that_computes_other_rows_under_the_same_fingerprint_is_ref
     rows_of(pool, Wide(scale=1.00001), tmp_path)  # the arithmetic of another device
     with pytest.raises(DataError, match="Wide computes other features of '0000' than those in"):
         rows_of(pool, Wide(scale=1.3), tmp_path)
+
+
+EXTRACTOR = """
+from dataclasses import dataclass
+import numpy as np
+
+def brightness(images):
+    return images.mean(axis=(1, 2, 3))
+
+@dataclass(frozen=True)
+class Own:
+    def fit(self, pool, rng, report=None):
+        return self
+
+    def fingerprint(self):
+        return "a mark that never changes"
+
+    def features(self, images):
+        return np.stack([brightness(images)] * 2, axis=1).astype(np.float32)
+"""
+
+
+def test_rows_of_edited_code_are_computed_again_although_the_fingerprint_is_the_same(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("ALKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(start, "STARTED", time.time() + 3600)
+    pool = pool_of(range(4))
+
+    def rows(code, number):
+        (tmp_path / "my_extractor.py").write_text(code)
+        sys.modules.pop("my_extractor", None)
+        importlib.invalidate_caches()
+        store = Store(tmp_path / f"{number}.db")
+        found = Representations(pool, Stream(0), store, quiet)
+        return np.asarray(found.features(importlib.import_module("my_extractor").Own()))[:, 0]
+
+    before = rows(EXTRACTOR, 0)
+    limited = EXTRACTOR.replace("(1, 2, 3))", "(1, 2, 3)).clip(max=0.001)")  # the first image, which is compared, stays
+    assert rows(limited, 1).tolist() == before.clip(max=np.float32(0.001)).tolist() != before.tolist()
+    assert rows(EXTRACTOR + "# a remark", 2).tolist() == before.tolist()
+    assert len(list((tmp_path / "cache" / "features").iterdir())) == 2
+    sys.modules.pop("my_extractor")
 
 
 @pytest.mark.parametrize("mark", ["short", 7, None])

@@ -1,7 +1,11 @@
 import hashlib
+import importlib
 import io
 import random
+import sys
+import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +14,10 @@ import torch
 from safetensors import torch as safetensors
 
 import alkit
+from alkit.configuration import start
 from alkit.features import pretext_files
 from alkit.networks.weights import deepest_map
+from alkit.rng import Stream
 from alkit.values import quiet
 
 
@@ -69,6 +75,32 @@ def test_the_cache_depends_on_pixels_parameters_and_seed_but_not_on_pooling(task
     fit(task, pool.subset(pool.ids[1:]))
     fit(replace(task, deformation=alkit.features.Deformation(windows=11)), pool)
     assert len(cache_files(task, ".safetensors")) == 5
+
+
+NETWORK = """
+import alkit
+
+class Own(alkit.UNet):
+    def forward(self, x):
+        return 2 * super().forward(x)
+"""
+
+
+def test_weights_of_a_network_whose_code_was_edited_are_trained_again(task, pool, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(start, "STARTED", time.time() + 3600)
+
+    def key(code):
+        (tmp_path / "my_network.py").write_text(code)
+        sys.modules.pop("my_network", None)
+        importlib.invalidate_caches()
+        network = partial(importlib.import_module("my_network").Own, widths=(2, 4))
+        return replace(task, network=network)._keys(pool, Stream(0), 1)[1]
+
+    first = key(NETWORK)
+    assert key(NETWORK.replace("2 *", "3 *")) != first
+    assert key(NETWORK + "# a remark") == first
+    sys.modules.pop("my_network")
 
 
 def test_each_number_of_threads_has_its_own_weights(task, pool):
