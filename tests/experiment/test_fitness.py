@@ -79,8 +79,21 @@ def test_a_campaign_says_how_to_keep_its_labels_if_other_settings_are_the_remedy
         for name, pixels in (("images", IMAGES[int(id), 0]), ("masks", LABELS[id])):
             (tmp_path / name).mkdir(exist_ok=True)
             Image.fromarray(pixels).save(tmp_path / name / f"{id}.png")
-    given = ["start", "c.db", "--images", "images", "--classes", "skin,lesion", "--strategy", "random", "--hold-out", "0"]
-    given += ["--size", "16", "--widths", "2,4", "--lr", "1e-6", "--epochs", "3,1", "--recipe", "paper"]
+    given = ["start", "c.db", "--images", "images", "--classes", "skin,lesion", "--strategy", "random"]
+    given += [
+        "--hold-out",
+        "0",
+        "--size",
+        "16",
+        "--widths",
+        "2,4",
+        "--lr",
+        "1e-6",
+        "--epochs",
+        "3,1",
+        "--recipe",
+        "paper",
+    ]
     assert commandline.alkit(*given) == 0
     assert commandline.alkit("import", "c.db", "--masks", "masks") == 0
     capsys.readouterr()
