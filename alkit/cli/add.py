@@ -71,6 +71,7 @@ def add(
     [cyan]alkit add volumes.db --volumes week-32[/cyan]
     """
     from alkit.cli.metrics import follow_groups
+    from alkit.cli.named_places import check_images
     from alkit.cli.records import folder_of, is_volumes, open_campaign, record_at
     from alkit.cli.testset import recorded_test_set
     from alkit.configuration.construct import build
@@ -87,6 +88,8 @@ def add(
         form = Settings(record).declared.get("pool")
         if (folder := folder_of(form)) is None:
             raise ConfigurationError("images can be added only to a pool that is a folder of images")
+        option = f"alkit fit {quote(store)} --images {quote(folder)}"
+        check_images(record, folder, named=False, described=lambda: False, option=option)
         before = recorded_grouping(record)
         if groups is not None:  # of new images that are in the folder already
             record_groups(record, with_more_groups(record, build(form, "pool"), groups))

@@ -15,6 +15,7 @@ from alkit.cli.stores import Record
 if TYPE_CHECKING:
     from alkit.experiment.loop import Experiment
     from alkit.protocols import Pool
+    from alkit.record.store import Store
 
 
 @expand
@@ -124,7 +125,7 @@ def ask(
         if selects:
             test_set = recorded_test_set(record, experiment.pool, report)
             if experiment.repaired:
-                taken, left_out = _take_repaired(experiment, test_set.get("test"))
+                taken, left_out = _take_repaired(record, experiment, test_set.get("test"))
             if experiment.learnable:
                 trained = experiment.fit(**test_set, wait_for_answers=False)
             ids = experiment.top_up(number, hours=hours)
@@ -156,11 +157,17 @@ def ask(
     echo(f"Next, when images are labelled: alkit tell {quote(store)}")
 
 
-def _take_repaired(experiment: Experiment, test: Pool | None) -> tuple[tuple[str, ...], str | None]:
+def _take_repaired(record: Store, experiment: Experiment, test: Pool | None) -> tuple[tuple[str, ...], str | None]:
     """Take in images that were repaired; return their ids, or why they stay out: they must not stop a campaign."""
+    from alkit.cli.named_places import is_named_folder
+    from alkit.cli.records import folder_of
     from alkit.cli.wording import for_command_line
     from alkit.errors import ConfigurationError, DataError
+    from alkit.record.settings import Settings
 
+    folder = folder_of(Settings(record).declared.get("pool"))
+    if folder is not None and not is_named_folder(record, folder):
+        return (), f"their folder was not named on this machine. Try: --images {quote(folder)}, if it is yours"
     try:
         return experiment.take_repaired(test=test).ids, None
     except (ConfigurationError, DataError) as reason:

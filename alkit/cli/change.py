@@ -63,12 +63,14 @@ def change(
     from alkit.cli.audit import change_audit
     from alkit.cli.instructions import read_instructions, save_instructions
     from alkit.cli.metrics import change_metrics, follow_groups
-    from alkit.cli.records import open_campaign, record_at
+    from alkit.cli.named_places import check_images
+    from alkit.cli.records import folder_of, open_campaign, record_at
     from alkit.cli.wording import changed_options
     from alkit.configuration.construct import build
     from alkit.errors import ConfigurationError
     from alkit.experiment.keeping import change_keep
     from alkit.record.changing import changed_settings
+    from alkit.record.described import describes_images
     from alkit.record.disputes import recorded_disputes
     from alkit.record.grouping import recorded_grouping
     from alkit.record.people import recorded_people, settle_people
@@ -123,6 +125,14 @@ def change(
         new = with_former_defaults(Choice(**{**kept, **choice}), typed)
         learner, strategy, initial = parts = new.make()
         form = settings.declared["pool"]
+        if (folder := folder_of(form)) is not None:  # they are described anew at another size, or without answers
+            check_images(
+                record,
+                folder,
+                named=False,
+                described=lambda: size is None and record.has_answers() and describes_images(record),
+                option=f"alkit fit {quote(store)} --images {quote(folder)}",
+            )
         experiment = alkit.Experiment(
             build(form if size is None else _resized(form, size), "pool"),
             learner,

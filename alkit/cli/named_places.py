@@ -25,6 +25,8 @@ from alkit.cli.printing import quote
 from alkit.errors import ConfigurationError, DataError, StoreError, one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from alkit.record.store import Store
 
 log = logging.getLogger(__name__)
@@ -68,7 +70,15 @@ def check_place(record: Store, place: Place, *, named: bool, option: str) -> Non
     _remember(record, _identity(place))
 
 
-def check_images(record: Store, folder: str, *, named: bool, what: str | None = None) -> None:
+def check_images(
+    record: Store,
+    folder: str,
+    *,
+    named: bool,
+    what: str | None = None,
+    described: Callable[[], bool] = lambda: True,
+    option: str = "",
+) -> None:
     """Check that the folder of images was named on this machine, as long as nothing was asked.
 
     Later the images must equal those that the record describes by digests, which only somebody who has them knows.
@@ -83,6 +93,10 @@ def check_images(record: Store, folder: str, *, named: bool, what: str | None = 
         Whether an option of this command names the folder.
     what:
         What it is, if it belongs to the test set: ``alkit start`` names it.
+    described:
+        Returns whether the command uses only images that the record describes by digests.
+    option:
+        What names the folder, if it is not an option ``--images`` of this command.
 
     Raises
     ------
@@ -90,16 +104,21 @@ def check_images(record: Store, folder: str, *, named: bool, what: str | None = 
         The folder was not named, and nobody could or did confirm it.
     """
     images = ["images", os.path.realpath(folder)]
-    if named or images in _named(record):
+    if named or is_named_folder(record, folder):
         _remember(record, images)
-    elif not record.has_queries():
+    elif not (record.has_queries() and described()):
         if what is None:
-            hint = f"--images {quote(folder)}, if it is yours"
+            hint = f"{option or f'--images {quote(folder)}'}, if it is yours"
             _confirm(record, f"the folder of images {folder}", "its images are sent to annotators", hint)
         else:
             hint = "alkit start again with the same options, if it is yours"
             _confirm(record, f"{what} {folder}", "the model is measured on it", hint)
         _remember(record, images)
+
+
+def is_named_folder(record: Store, folder: str) -> bool:
+    """Return whether a folder of images was named on this machine."""
+    return ["images", os.path.realpath(folder)] in _named(record)
 
 
 def is_named(record: Store, place: Place) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from alkit.evaluation.chosen import lower_is_better
+from alkit.evaluation.meanings import falls
 from alkit.values.rounds import RoundResult
 
 
@@ -27,6 +27,6 @@ def best_round(rounds: Sequence[RoundResult], directions: Mapping[str, bool] | N
     if not measured:
         return None
     name = next(iter(measured[-1].metrics))
-    lower = (directions or {}).get(name, lower_is_better(name))
+    lower = falls(name, directions)
     known = [result for result in measured if name in result.metrics]
     return min(known, key=lambda result: result.metrics[name] if lower else -result.metrics[name]).round

@@ -104,6 +104,25 @@ def meaning_of(figure: str, known: Mapping[str, Known]) -> Known | None:
     return known.get(f"{stem}{BY_GROUP}" if grouped else stem)
 
 
+def falls(figure: str, known: Mapping[str, bool] | None) -> bool:
+    """Return whether a figure falls while a model improves.
+
+    Parameters
+    ----------
+    figure:
+        Its name.
+    known:
+        What :func:`directions` returned; None if that is not known.
+
+    Examples
+    --------
+    >>> falls("mine_over_groups", {"mine by group": True}), falls("hd95", {}), falls("dice", None)
+    (True, True, False)
+    """
+    said = meaning_of(figure, known or {})
+    return lower_is_better(figure) if said is None else said
+
+
 def changed(before: Mapping[str, str], after: Mapping[str, str], figures: Iterable[str]) -> tuple[str, str, str] | None:
     """Return the first of some figures that would change its meaning, with both meanings; None if there is none."""
     for figure in figures:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from alkit.evaluation.meanings import DIRECTIONS
 from alkit.pages.campaign import Campaign
 from alkit.pages.curve import curve_axes, points
 from alkit.pages.words import duration, metric_title, number, short
 from alkit.pictures.colours import VERMILLION
+from alkit.record.testsets import test_set
+from alkit.report.audit import comparable_history
 from alkit.report.blocks import AnyBlock, Columns
 from alkit.report.costs import recorded_cost
 from alkit.report.imported import since_import
@@ -55,14 +58,19 @@ def _looks(campaign: Campaign) -> list[Look]:
     told = campaign.summary
     if told.outlook is None or told.outlook.forecast is None:
         return []
-    history, left, cost = since_import(told.history), told.left, recorded_cost(campaign.record, outlines=False)
+    left, cost = told.left, recorded_cost(campaign.record, outlines=False)
+    tested = test_set(campaign.settings, campaign.record) is not None
+    history = comparable_history(since_import(told.history), tested=tested)
     annotators = max((entry.query.wanted for entry in campaign.snapshot.asked[-told.next_batch :]), default=1)
     steps: Sequence[tuple[int, float | None]] = [(n * told.next_batch, None) for n in BATCHES]
     if cost is not None:
         steps = [(told.next_batch, float(hours)) for hours in HOURS]
+    directions = campaign.record.fact(DIRECTIONS)
     found: list[Look] = []
     for batch, hours in steps:
-        look = make_outlook(history, told.advice, batch, cost, hours=hours, annotators=annotators, left=left)
+        look = make_outlook(
+            history, told.advice, batch, cost, hours=hours, annotators=annotators, left=left, directions=directions
+        )
         if look.forecast is not None and (hours is None or look.labels >= 0.4 * told.next_batch):
             found.append(Look(look, look.forecast))
         if len(found) == MOST_ROWS or (left is not None and look.labels >= left):

@@ -12,8 +12,9 @@ from alkit.configuration.construct import build
 from alkit.configuration.forms import Written
 from alkit.errors import AlkitError
 from alkit.pages.budget import MOST, Budget
-from alkit.protocols import HasDigests, Learner, Pool
+from alkit.protocols import Learner, Pool
 from alkit.record.changing import PLACE
+from alkit.record.described import described_images
 from alkit.record.settings import Settings
 from alkit.record.snapshot import Snapshot
 from alkit.record.states import Recorded
@@ -169,13 +170,7 @@ class Campaign:
         They have the content that the record describes. The page of a record that a stranger wrote shows no images of
         a folder that the stranger has not seen.
         """
-        if self.pool is None:
-            return ()
-        recorded, there = self.record.fact("images"), frozenset(self.pool.ids)
-        if recorded is None or not isinstance(self.pool, HasDigests):
-            return tuple(sorted(there))
-        digests = self.pool.digests()
-        return tuple(id for id in sorted(recorded) if id in there and digests[id].startswith(recorded[id]))
+        return () if self.pool is None else described_images(self.record, self.pool)
 
     @property
     def step(self) -> Step:

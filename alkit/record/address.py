@@ -135,9 +135,9 @@ def locate(store: str | os.PathLike[str], files: str | os.PathLike[str] | None =
     if isinstance(text, bytes):
         text = os.fsdecode(text)
     if text.startswith(FILE):
-        path, _, query = text.removeprefix(FILE).partition("?")
-        inside = dict(parse_qsl(query)).get("files")
-        return Address(Path(path).absolute(), given if given is not None else inside)
+        path, mark, query = text.removeprefix(FILE).rpartition("?files=")  # a path may have ? in it, too
+        inside = dict(parse_qsl(f"files={query}")).get("files") if mark else None
+        return Address(Path(path if mark else query).absolute(), given if given is not None else inside)
     if _MANGLED.match(text):
         raise ConfigurationError("the URL of a record must be text", got="a path", hint="store=URL, without Path(...)")
     if not (url := _URL.match(text)):

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from alkit.arguments.checked import checked
 from alkit.checks import check_integer, check_number
 from alkit.errors import AlkitError
+from alkit.evaluation.chosen import lower_is_better
+from alkit.evaluation.meanings import DIRECTIONS, falls
 from alkit.record.audit import kept_apart, recorded_audit
 from alkit.record.facts import QUEUE
 from alkit.record.grouping import allowed_in_record
@@ -68,7 +70,7 @@ def campaign_summary(record: Store, batch: int | None = None, *, hours: float | 
     left_out |= kept_apart(record, sorted(recorded)) - set(audit.ids)
     left = None if images is None else images - len(taken | left_out)
     comparable = comparable_history(since_import(history), tested=tested)
-    advice = stopping_advice(comparable, size)
+    advice = stopping_advice(_with_rising_metrics(comparable, record), size)
     told = summary(
         found,
         history,
@@ -109,7 +111,29 @@ def _outlook(
         return None
     annotators = max((query.wanted for query in record.queries()[-batch:]), default=1)
     cost = recorded_cost(record, outlines=False)
-    return make_outlook(history, advice, batch, cost, hours=hours, annotators=annotators, left=left)
+    return make_outlook(
+        history,
+        advice,
+        batch,
+        cost,
+        hours=hours,
+        annotators=annotators,
+        left=left,
+        directions=record.fact(DIRECTIONS),
+    )
+
+
+def _with_rising_metrics(history: Sequence[RoundResult], record: Store) -> tuple[RoundResult, ...]:
+    """Return rounds without metrics of the user's own that fall while a model improves: no rule can tell that."""
+    known = record.fact(DIRECTIONS) or {}
+
+    def own(name: str) -> bool:
+        return falls(name, known) and not lower_is_better(name)
+
+    return tuple(
+        replace(result, metrics={name: value for name, value in result.metrics.items() if not own(name)})
+        for result in history
+    )
 
 
 def _with_labels(told: CampaignSummary, record: Store) -> CampaignSummary:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from alkit.evaluation.chosen import lower_is_better
+from alkit.evaluation.meanings import falls
 from alkit.report.costs import RecordedCost
 from alkit.report.recommendation import Recommendation, recommend
 from alkit.statistics.forecasts import USUAL, Forecast, forecast, why_no_forecast
@@ -100,6 +100,7 @@ def make_outlook(
     hours: float | None = None,
     annotators: int = 1,
     left: int | None = None,
+    directions: Mapping[str, bool] | None = None,
 ) -> Outlook:
     """Return the outlook for the next batch, or for some hours of work.
 
@@ -119,6 +120,8 @@ def make_outlook(
         Number of annotators who label each image.
     left:
         Number of images that can still be queried, if known.
+    directions:
+        Which metrics of the user's own fall while a model improves, as a record has it.
     """
     most = math.inf if left is None else left
     labels: tuple[float, float, float] = (min(next_batch, most),) * 3
@@ -135,7 +138,7 @@ def make_outlook(
             spread = [min(middle / factor, most) for pair in bounds for factor in pair] + [min(middle, most)]
             labels = (min(middle, most), min(spread), max(spread))
     metric = next((name for result in reversed(history) for name in result.metrics), None)
-    curve = _curve(history, metric)
+    curve = _curve(history, metric, directions)
     found = twice = None
     why_not = curve if isinstance(curve, str) else ""
     if not isinstance(curve, str):
@@ -165,11 +168,11 @@ class _Curve:
     share: float
 
 
-def _curve(history: Sequence[RoundResult], metric: str | None) -> _Curve | str:
+def _curve(history: Sequence[RoundResult], metric: str | None, directions: Mapping[str, bool] | None) -> _Curve | str:
     """Return the curve of a metric that can be forecast, or why it cannot."""
     if metric is None:
         return "no round was measured: a forecast needs an audit set, a hold-out or a test set"
-    if lower_is_better(metric):
+    if falls(metric, directions):
         return f"{metric} falls while a model improves, and only a metric that rises can be forecast"
     last = next(result for result in reversed(history) if metric in result.metrics)
     alike = [r for r in history if metric in r.metrics and r.n_labels and r.measured_on == last.measured_on]

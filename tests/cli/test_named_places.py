@@ -18,6 +18,7 @@ from alkit.cli.places import PLACE, FolderPlace, LabelStudioPlace, last_place
 from alkit.errors import AlkitError, StoreError
 from alkit.pools import ImagePool
 from alkit.record import Store
+from alkit.record.left_out import REPAIRED
 
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
 
@@ -246,6 +247,62 @@ def test_after_the_first_query_only_images_that_the_record_knows_are_sent(home, 
     (home / "images" / "0.png").write_bytes((home / "images" / "1.png").read_bytes())
     assert alkit("ask", "mine/c.db") == 1
     assert "got changed: '0'" in capfd.readouterr().err
+
+
+def write_facts(store, **facts):
+    record = Store(store)
+    for name, change in facts.items():
+        record.revise(name, change)
+    record.close()
+
+
+OTHER = {
+    "seed": {"configuration": lambda form: {**form, "seed": 7}},
+    "size": {"configuration": lambda form: {**form, "pool": {**form["pool"], "height": 8}}},
+    "strategy": {"configuration": lambda form: {**form, "strategy": None}},
+    "no digests": {"images": lambda form: None},
+    "empty digests": {"images": lambda form: dict.fromkeys(form, "")},
+    "no images": {"images": lambda form: {}},
+}
+"""Facts of a stranger's record that would make it begin again with other images, or take any images."""
+
+
+@pytest.mark.parametrize("other", OTHER)
+def test_images_that_a_strangers_record_does_not_describe_are_not_sent(
+    home, capfd, monkeypatch, tmp_path_factory, other
+):
+    assert ask("--out", "mine/exchange") == 0
+    for number in range(8):  # the folder of the lead has others under the same names
+        Image.new("L", (16, 16), number).save(home / f"images/{number}.png")
+    on_another_machine(monkeypatch, tmp_path_factory)
+    write_facts("mine/c.db", **OTHER[other])
+    shown = {path: path.read_bytes() for path in Path("mine/exchange").rglob("image.png")}
+    for command in (["ask", "mine/c.db"], ["fit", "mine/c.db"], ["change", "mine/c.db", "--size", "32"]):
+        assert alkit(*command) == 1
+        assert "comes from the record" in capfd.readouterr().err
+    assert {path: path.read_bytes() for path in Path("mine/exchange").rglob("image.png")} == shown
+    assert alkit("page", "mine/c.db", "--out", "page.html") == 0
+    assert b"data:image/jpeg" not in Path("page.html").read_bytes()
+
+
+def test_new_images_are_not_copied_into_a_folder_that_only_the_record_names(home, capfd, monkeypatch, tmp_path_factory):
+    assert ask("--out", "mine/exchange") == 0
+    on_another_machine(monkeypatch, tmp_path_factory)
+    Path("week").mkdir()
+    Image.new("L", (16, 16)).save("week/new.png")
+    assert alkit("add", "mine/c.db", "--images", "week") == 1
+    assert f"alkit fit mine/c.db --images {home / 'images'}, if it is yours" in capfd.readouterr().err
+    assert not (home / "images" / "week").exists()
+
+
+def test_images_that_a_strangers_record_calls_repaired_stay_out_of_the_pool(home, capfd, monkeypatch, tmp_path_factory):
+    assert ask("--out", "mine/exchange") == 0
+    on_another_machine(monkeypatch, tmp_path_factory)
+    Image.new("L", (16, 16)).save("images/secret.png")
+    write_facts("mine/c.db", unusable=lambda form: {"secret": REPAIRED})
+    assert alkit("ask", "mine/c.db", "-n", 3) == 0
+    assert "their folder was not named on this machine" in capfd.readouterr().err
+    assert "secret" not in Store("mine/c.db").fact("images")
 
 
 def test_a_file_that_is_no_image_is_named_and_not_shown(home, capfd, caplog):

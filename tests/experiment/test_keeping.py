@@ -38,6 +38,12 @@ def measured(path, figures):
     return store
 
 
+@pytest.mark.parametrize(("name", "best"), [("mine", 1), ("mine_over_groups", 1), ("mine_worst_group", 1), ("dice", 0)])
+def test_the_best_model_is_found_by_the_direction_of_an_own_metric(name, best):
+    rounds = [alkit.RoundResult(number, (), 9, {name: value}) for number, value in enumerate([0.5, 0.2, 0.4])]
+    assert best_round(rounds, {"mine": True, "mine by group": True}) == best
+
+
 @pytest.mark.parametrize(
     ("keep", "dice", "kept"),
     [

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from html.parser import HTMLParser
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -251,6 +252,35 @@ def test_a_forecast_is_for_hours_if_the_time_of_a_label_is_known(folder):
     assert "Forecast of Dice by labels trained on: 80: " in chart.alt
     assert table.header == ["more images", "hours of work", "Dice", "80 % interval"]
     assert [row[1] for row in table.rows] == ["1 h", "2 h", "4 h", "8 h"]
+
+
+def test_a_forecast_is_of_the_figures_on_the_same_audit_images_as_in_the_text(folder):
+    from alkit.pages.ahead import ahead
+    from alkit.report import campaign_summary
+    from alkit.report.audit import comparable_history
+    from alkit.report.outlook import make_outlook
+    from alkit.values import AuditFigures, Interval, RoundResult
+
+    rounds = []
+    for n, (value, images) in enumerate([(0.8, 5), (0.7, 10), (0.75, 20), (0.78, 40)]):  # hard images come later
+        ids = tuple(f"i{k:02}" for k in range(images))
+        values = [0.6 + 0.06 * n if k < 5 else value - 0.05 for k in range(images)]
+        figure = Interval(sum(values) / images, 0.1, 0.9, images, images)
+        audit = AuditFigures({"dice": figure}, 40, 90, ids, values={"dice": values})
+        rounds.append(RoundResult(n, (), 20 * (n + 1), {"dice": figure.value}, audit=audit))
+    store = Store(folder / "campaign.db", read_only=True)
+    outlook = make_outlook(comparable_history(rounds, tested=False), {}, 10, None, left=900)
+    summary = replace(campaign_summary(store), history=tuple(rounds), outlook=outlook, metric="dice", left=900)
+    summary = replace(summary, next_batch=10)
+    with patch("alkit.pages.ahead.recorded_cost", return_value=None):
+        blocks = ahead(replace(gather(store, "campaign.db"), summary=summary))
+    store.close()
+    (_, table) = next(block for block in blocks if block.kind == "columns").blocks
+    assert table.rows[0][1:] == [
+        f"{outlook.forecast.value:.3f}",
+        f"{outlook.forecast.low:.3f} to {outlook.forecast.high:.3f}",
+    ]
+    assert outlook.forecast != make_outlook(rounds, {}, 10, None, left=900).forecast
 
 
 def test_a_page_without_pictures_shows_no_image(folder):

@@ -11,6 +11,7 @@ import pytest
 from alkit._files import cache_folder
 from alkit.errors import ConfigurationError, StoreError
 from alkit.record import Store, connections, copies, elsewhere, remote
+from alkit.record.address import locate
 from alkit.record.check import check
 from alkit.record.elsewhere import begin_elsewhere, files_elsewhere, ids_at, place_at
 from alkit.record.files import Files
@@ -22,6 +23,13 @@ pytestmark = pytest.mark.sqlite  # these tests say where files are
 
 CONTENT = b"a label"
 NAME = hashlib.sha256(CONTENT).hexdigest() + ".png"
+
+
+@pytest.mark.parametrize("name", ["a?b.db", "100%25.db", "r&files=z.db", "w?files=x.db", "ü #.db"])
+def test_the_address_of_a_file_with_other_files_can_be_read_again(name):
+    address = locate(f"/data/{name}", "/shared/what?a=%41&b")
+    assert locate(os.fspath(address)) == address
+    assert locate(f"sqlite:////data/{name}").database == Path(f"/data/{name}") or "?files=" in name
 
 
 @pytest.fixture(autouse=True)

@@ -75,6 +75,14 @@ def test_a_forecast_that_is_missing_has_a_reason(history, words):
     assert found.sentences[-1] == "Go on: nothing tells yet that the labels are enough."
 
 
+def test_an_own_metric_that_falls_is_not_forecast():
+    falling = rounds([0.95, 0.85, 0.75, 0.68, 0.62, 0.58], metric="loss")
+    found = make_outlook(falling, {}, 30, None, directions={"loss": True})
+    assert (found.forecast, found.recommendation.stop) == (None, False)
+    assert found.why_not.startswith("loss falls while a model improves")
+    assert make_outlook(rounds(RISING, metric="loss"), {}, 30, None, directions={"loss": False}).forecast is not None
+
+
 def test_few_rounds_are_said():
     assert "It has 3 rounds, so this says little" in make_outlook(rounds(RISING[:3]), {}, 9, None).sentences[0]
 
