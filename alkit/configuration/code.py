@@ -127,8 +127,12 @@ def installed() -> str | None:
 
 def file_of_user(name: str, module: ModuleType) -> Path | None:
     """Return the file of a module that is neither installed nor made by torch; None if it is, or has none."""
-    file = _file(module)
-    if file is None or name.partition(".")[0] == "alkit" or _is_installed(file):
+    return None if (file := _file(module)) is None else as_file_of_user(name, file)
+
+
+def as_file_of_user(name: str, file: Path) -> Path | None:
+    """Return the file of a module, as :func:`file_of_user` returns it."""
+    if name.partition(".")[0] == "alkit" or _is_installed(file):
         return None
     compiled = os.environ.get("TORCHINDUCTOR_CACHE_DIR")  # what torch has compiled, named by its content
     return None if compiled and file.is_relative_to(compiled) else file

@@ -17,9 +17,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from alkit.configuration.code import addresses, changed_since_start, file_of_user
+from alkit.configuration.code import addresses, as_file_of_user, changed_since_start, file_of_user
 from alkit.configuration.forms import Written
 
 MOST = 1000
@@ -35,6 +36,7 @@ class _Source:
     Of a module from which all names are imported, only the module is known.
     """
 
+    package: str = ""
     definitions: dict[str, ast.AST] = field(default_factory=dict)
     imports: dict[str, tuple[str, str | None]] = field(default_factory=dict)
     stars: list[str] = field(default_factory=list)
@@ -89,24 +91,46 @@ def _version(module: str) -> str | None:
 
 def _source(name: str) -> _Source | None:
     """Return the source of a module of the user as it was loaded; None if it cannot be told."""
-    module = sys.modules.get(name)
+    if (module := sys.modules.get(name)) is None:  # a function may import it when it runs
+        return _source_to_load(name)
     spec = getattr(module, "__spec__", None)
-    if module is not None and (name not in _read or _read[name][0] is not spec):
-        _read[name] = spec, _parsed(name, module, again=name in _read)
-    return None if module is None else _read[name][1]
+    if name not in _read or _read[name][0] is not spec:
+        package = str(getattr(module, "__package__", None) or "")
+        _read[name] = spec, _parsed(file_of_user(name, module), package, again=name in _read)
+    return _read[name][1]
 
 
-def _parsed(name: str, module: Any, *, again: bool) -> _Source | None:
-    """Return the source of a module; `again` if it has just been loaded again, for example after an edit."""
-    file = file_of_user(name, module)
+def _source_to_load(name: str) -> _Source | None:
+    """Return the source of a module of the user that is not loaded; None if there is none, or its package is not."""
+    parent = name.rpartition(".")[0]
+    if parent and parent not in sys.modules:  # to look for the module would load it
+        return None
+    with suppress(ImportError, ValueError, AttributeError):
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.origin is not None and spec.has_location:
+            return _parsed(as_file_of_user(name, Path(spec.origin)), spec.parent or "", again=True)
+    return None
+
+
+def _parsed(file: Path | None, package: str, *, again: bool) -> _Source | None:
+    """Return the source in the file of a module of the user.
+
+    Parameters
+    ----------
+    file:
+        The file; None if the module is not the user's.
+    package:
+        The package of the module.
+    again:
+        Whether the file counts as it is now, because the module will be loaded, or has just been loaded again.
+    """
     try:
         if file is None or file.suffix != ".py" or (changed_since_start(file) and not again):
             return None
         tree = ast.parse(file.read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError):
         return None
-    found = _Source()
-    package = getattr(module, "__package__", None) or ""
+    found = _Source(package=package)
     _collect(tree.body, found, package)
     return found
 
@@ -151,10 +175,9 @@ def _add_imports(node: ast.Import | ast.ImportFrom, found: _Source, package: str
 def _references(source: _Source, node: ast.AST, module: str) -> Iterator[tuple[str, str]]:
     """Yield the module and the name of each definition that a node may refer to."""
     inside = _Source(imports=dict(source.imports))
-    package = getattr(sys.modules.get(module), "__package__", None) or ""
     for part in ast.walk(node):
         if isinstance(part, ast.Import | ast.ImportFrom):
-            _add_imports(part, inside, package)
+            _add_imports(part, inside, source.package)
     for part in ast.walk(node):
         if isinstance(part, ast.Attribute):
             yield from _of_module(part, inside)
