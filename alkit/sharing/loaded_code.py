@@ -19,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 
 from alkit.configuration.code import changed_since_start, file_of_user
+from alkit.configuration.constants import changed_constants
 from alkit.errors import ConfigurationError
 
 log = logging.getLogger(__name__)
@@ -88,7 +89,19 @@ def agree(code: Mapping[str, str] | None) -> None:
 
 
 def warn_of_changes() -> None:
-    """Warn of files of the user that were changed since this program began, once for each."""
+    """Warn of what workers may load otherwise than this program has it, once for each.
+
+    These are files of the user that were changed since the program began, and constants that it has set.
+    """
+    for address, (source, now) in changed_constants().items():
+        if not address.startswith("__main__:") and (said := f"{address} {now!r}") not in _warned:  # which is sent whole
+            _warned.add(said)
+            log.warning(
+                "%s is %.100r in this program, and workers load %.100r: pass it as a parameter, or set it in the file",
+                address,
+                now,
+                source,
+            )
     for name, module in list(sys.modules.items()):
         file = file_of_user(name, module)
         if file is None or str(file) in _warned:

@@ -19,6 +19,7 @@ import joblib
 import numpy.typing as npt
 
 from alkit.configuration.code import code_of, files_of, installed
+from alkit.configuration.constants import changed_constants
 from alkit.errors import AlkitError, ConfigurationError, ImageError, StoreError
 from alkit.sharing.arithmetic import Arithmetic, kinds, machine
 from alkit.sharing.kept import (
@@ -118,8 +119,8 @@ def share(
     key:
         All that the results depend on, as values of JSON, so that a run that was killed finds its finished shards.
         None: nothing is kept beyond the call. The code of classes and functions that written forms in it name, files
-        that they name, the installed packages and the settings of the arithmetic are added to it; if they cannot be
-        told, nothing is kept either. So is a result whose code was changed since.
+        that they name, the installed packages, constants that the program has set, and the settings of the arithmetic
+        are added to it; if they cannot be told, nothing is kept either. So is a result whose code was changed since.
     stream:
         Whether results are large: few shards are computed ahead of the one that is read.
 
@@ -137,6 +138,7 @@ def share(
     if key is not None:
         code, packages = code_of(key), installed()
         how = [Arithmetic.of_this_process().named(), machine(), kinds(found.devices)]
+        how.append([[address, repr(now)] for address, (_, now) in sorted(changed_constants().items())])
         key = None if code is None or packages is None else [key, code, packages, files_of(key), how]
     if alone and (key is None or len(shards) == 1 or not can_keep()):
         for number, shard in enumerate(shards):

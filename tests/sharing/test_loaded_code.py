@@ -87,6 +87,18 @@ def test_what_torch_has_compiled_is_not_code_of_the_user(module, monkeypatch):
     assert file_of_user(file.stem, loaded) is None
 
 
+def test_a_constant_that_the_program_has_set_is_named_once_for_each_value(module, monkeypatch, caplog):
+    loaded, _ = module
+    monkeypatch.setattr(start, "STARTED", time.time() + 3600)
+    importlib.reload(loaded)
+    loaded.VALUE = 2
+    with caplog.at_level(logging.WARNING):
+        warn_of_changes()
+        warn_of_changes()
+    told = "my_code_that_is_edited:VALUE is 2 in this program, and workers load 1: pass it as a parameter"
+    assert caplog.text.count(told) == 1
+
+
 def test_workers_that_have_loaded_different_versions_of_what_this_program_has_not_loaded_are_an_error(module):
     loaded, _ = module
     agree({"/a/helper.py": "1"})

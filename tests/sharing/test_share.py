@@ -14,6 +14,7 @@ import torch
 from alkit.configuration import start
 from alkit.configuration.code import files_of
 from alkit.errors import ConfigurationError, ImageError, SelectionError, StoreError
+from alkit.sharing import loaded_code
 from alkit.sharing.kept import kept_results, read_result, result_file, write_result
 from alkit.sharing.share import share
 from alkit.sharing.workers import check_workers, crew, working
@@ -25,6 +26,8 @@ NUMBERS = [Number(value) for value in range(6)]
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("ALKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(loaded_code, "_seen", {})  # other tests may have written and imported modules
+    monkeypatch.setattr(start, "STARTED", time.time() + 3600)
     return tmp_path / "cache"
 
 
@@ -174,7 +177,6 @@ def interrupted(change):
 @pytest.fixture
 def helper(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(start, "STARTED", time.time() + 3600)  # its file is there when the program begins
     (tmp_path / "my_lazy_helper.py").write_text("factor = 1")
     yield tmp_path / "my_lazy_helper.py"
     sys.modules.pop("my_lazy_helper", None)
@@ -206,7 +208,7 @@ class Counting:
         return call
 
 
-@pytest.mark.parametrize("other", ["precision", "packages", "package of the same version", "threads"])
+@pytest.mark.parametrize("other", ["precision", "packages", "package of the same version", "threads", "constant"])
 def test_a_result_of_another_arithmetic_or_installation_is_computed_again(helper, tmp_path, monkeypatch, other):
     monkeypatch.setattr(Lazy, "__call__", counted := Counting(Lazy.__call__))
     site = tmp_path / "site-packages"
@@ -217,6 +219,7 @@ def test_a_result_of_another_arithmetic_or_installation_is_computed_again(helper
         "packages": lambda: (site / "mine-1.0.dist-info").rename(site / "mine-1.1.dist-info"),
         "package of the same version": lambda: os.utime(site / "mine-1.0.dist-info", ns=(1, 1)),
         "threads": lambda: monkeypatch.setattr(torch, "get_num_threads", lambda: 7),
+        "constant": lambda: setattr(importlib.import_module("my_lazy_helper"), "factor", 5),
     }
     interrupted(changes[other])
     assert counted.values == [0, 1, 2, 0, 1, 2, 3, 4, 5]
