@@ -54,6 +54,7 @@ from alkit.oracles.folder.layout import REVIEWED
 from alkit.oracles.folder.notes import refusal, refusals
 from alkit.oracles.folder.outbox import Outbox
 from alkit.oracles.folder.reading import EMPTY, Reader
+from alkit.oracles.folder.same_time import same_time
 from alkit.oracles.folder.strays import write_notes
 from alkit.oracles.formats.registry import FORMATS, NAMES, NIFTI, format_of
 from alkit.oracles.label_names import label_values
@@ -231,12 +232,14 @@ class FolderOracle:
         """
         self._out.check_campaign()
         found, reader = scan(self._out.inbox, self._out.folder, self._known), self._reader
+        together = same_time(found)
         self._sources.clear()
         for note in found.idle_notes:
             _delete(note)
         for entry in found.entries:
             answer = reader.answer(entry, self._known[entry.key])
             if answer is not None:
+                answer = together.check(answer, (path.name for path in entry.files))
                 _delete(entry.note)
                 self._remember(answer, _Source(entry.note, self._known[entry.key]))
                 yield answer
@@ -250,7 +253,8 @@ class FolderOracle:
                 continue
             source = _Source(file.note, None)
             _delete(source.note)
-            for answer in answers:
+            for given in answers:
+                answer = together.check(given, [file.path.name])
                 self._remember(answer, source)
                 yield answer
         kept = {entry.note for entry in found.entries}
