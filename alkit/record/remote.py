@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from alkit._files import UNFINISHED, write_atomically
-from alkit.errors import MissingDependencyError, StoreError
-from alkit.record.connections import OBJECT_STORES, forget, protocol_of, scrubbed, system_at
+from alkit.errors import AlkitError, StoreError
+from alkit.record.connections import AZURE, OBJECT_STORES, forget, plain, protocol_of, scrubbed, system_at
 from alkit.record.copies import DIGEST, copy_of, delete_copy, is_whole, keep_copy, path_of_copy
 from alkit.record.places import AT_ONCE, LONGEST, NAME, UnreachableError, check_name
 
@@ -69,8 +69,11 @@ class RemotePlace:
         try:
             self._try("write", name, partial(self._upload, content))
         except OSError as reason:
+            lost = isinstance(reason, FileNotFoundError) and protocol_of(self.root) in OBJECT_STORES
+            bucket = "container" if protocol_of(self.root) in AZURE else "bucket"
+            why = f"the {bucket} does not exist" if lost else scrubbed(reason)
             raise StoreError(
-                f"cannot write {self.shown(name)} ({scrubbed(reason)})",
+                f"cannot write {self.shown(name)} ({why})",
                 hint="check the address, and what the credentials in the environment permit",
             ) from None
         keep_copy(name, content)
@@ -202,7 +205,11 @@ class RemotePlace:
                 with suppress(Exception):
                     system.rm_file(unfinished)
                 raise
-        if (size := _size(system, path)) != len(content):
+        try:
+            size = _size(system, path)
+        except FileNotFoundError:
+            raise ConnectionError("it is not there after its upload") from None
+        if size != len(content):
             raise ConnectionError(f"{size} of {len(content)} bytes have arrived")
 
     def _try(self, verb: str, name: str, work: Callable[[Any, str], T]) -> T:
@@ -230,10 +237,12 @@ class RemotePlace:
                 system = system_at(self.root)
                 system.invalidate_cache()
                 return work(system, system._strip_protocol(self.shown(name)))
-            except (FileNotFoundError, PermissionError, NotADirectoryError, StoreError, MissingDependencyError):
+            except (NotADirectoryError, AlkitError):
                 raise
             except Exception as failure:  # each implementation has errors of its own
-                reason = failure
+                reason = plain(failure)
+            if isinstance(reason, FileNotFoundError | PermissionError):
+                raise reason from None
             if pause is None or time.monotonic() - begin > LONG:
                 break
             log.warning("cannot %s %s (%s): attempt %d", verb, self.shown(name), scrubbed(reason), attempt)

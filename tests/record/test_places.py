@@ -3,14 +3,16 @@
 import hashlib
 import logging
 import os
+import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from alkit._files import cache_folder
-from alkit.errors import ConfigurationError, StoreError
-from alkit.record import Store, connections, copies, elsewhere, remote
+from alkit.errors import ConfigurationError, MissingDependencyError, StoreError
+from alkit.record import Store, azure, connections, copies, elsewhere, remote
 from alkit.record.address import locate
 from alkit.record.check import check
 from alkit.record.elsewhere import begin_elsewhere, files_elsewhere, ids_at, place_at
@@ -270,7 +272,14 @@ def test_an_address_with_credentials_or_without_a_use_is_refused(tmp_path, addre
     assert not (tmp_path / "r.db").exists() or not (tmp_path / "r.db").stat().st_size
 
 
-@pytest.mark.parametrize("address", ["abfs://container@account.dfs.core.windows.net/x", "sftp://me@host/x", "s3://b/x"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        *(f"{name}://container@account.dfs.core.windows.net/x" for name in ("abfs", "abfss", "az")),
+        "sftp://me@host/x",
+        "s3://b/x",
+    ],
+)
 def test_an_address_may_name_a_container_or_a_user(address):
     assert place_at(f"{address}/").shown() == address
 
@@ -308,3 +317,88 @@ def test_a_secret_is_not_shown_as_a_url_writes_it(monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "abc/def+ghi=jkl")
     for written in ("abc/def+ghi=jkl", "abc/def%2Bghi%3Djkl", "abc%2Fdef%2Bghi%3Djkl"):
         assert connections.scrubbed(f"PUT x?key={written}&y failed") == "PUT x?key=***&y failed"
+
+
+class AzureError(Exception):
+    """An error as Azure's library has them."""
+
+    def __init__(self, status_code):
+        super().__init__(f"This is not permitted.\nRequestId:1\nErrorCode:x{status_code}")
+        self.status_code = status_code
+
+
+class GoogleError(Exception):
+    """An error as gcsfs has them."""
+
+    def __init__(self, code):
+        super().__init__("This is not permitted.")
+        self.code = code
+
+
+@pytest.mark.parametrize(
+    "refusal", [AzureError(403), GoogleError(403), GoogleError("403"), OSError("Forbidden: b/x/o")]
+)
+def test_a_refusal_is_final_at_once_whatever_its_class_is(system, monkeypatch, refusal):
+    place = place_at("memory://refused")
+    calls = fails(system, monkeypatch, "pipe_file", 100, refusal)
+    with pytest.raises(StoreError, match=r"cannot write memory://refused/.* \((This is not permitted.|Forbidden.*)\)"):
+        place.put(NAME, CONTENT)
+    assert len(calls) == 1
+    calls = fails(system, monkeypatch, "info", 100, refusal)
+    with pytest.raises(UnreachableError, match="cannot read memory://refused/"):
+        place.exists(NAME)
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("missing", [AzureError(404), GoogleError(404)])
+def test_what_is_missing_is_missing_whatever_the_class_of_the_error_is(system, monkeypatch, missing):
+    place = place_at("memory://missing")
+    fails(system, monkeypatch, "info", 100, missing)
+    assert not place.exists(NAME)
+    fails(system, monkeypatch, "cat_file", 100, missing)
+    with pytest.raises(FileNotFoundError):
+        place.get(NAME)
+
+
+@pytest.mark.parametrize("failure", [AzureError(500), GoogleError(401), OSError("Broken pipe")])
+def test_other_failures_are_tried_again_whatever_their_class_is(system, monkeypatch, failure):
+    fails(system, monkeypatch, "pipe_file", 3, failure)
+    place_at("memory://again").put(NAME, CONTENT)
+    assert place_at("memory://again").get(NAME, cached=False) == CONTENT
+
+
+def test_an_upload_that_is_not_there_afterwards_is_tried_again(system, monkeypatch):
+    fails(system, monkeypatch, "info", 1, FileNotFoundError())
+    place_at("memory://vanished").put(NAME, CONTENT)
+
+
+@pytest.mark.parametrize(("protocol", "package", "extra"), [("gs", "gcsfs", "gcs"), ("az", "adlfs", "azure")])
+def test_a_package_that_is_not_installed_is_named(tmp_path, monkeypatch, protocol, package, extra):
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setattr(connections, "_systems", {})
+    monkeypatch.delitem(import_module("fsspec.registry")._registry, protocol, raising=False)
+    said = rf"{protocol}:// needs .*\({package}\).*pip install 'alkit\[{extra}\]'"
+    with pytest.raises(MissingDependencyError, match=said):
+        Store(tmp_path / "r.db", files=f"{protocol}://lab/x")
+
+
+def test_the_account_of_azure_is_told_once(monkeypatch):
+    for name in (azure.CONNECTION, azure.ACCOUNT):
+        monkeypatch.delenv(name, raising=False)
+    address, own = "abfs://polyps@lab.dfs.core.windows.net/x", {}
+    azure.check_account(address, "lab", own)
+    azure.check_account("az://polyps/x", None, {"account_name": "lab"})
+    with pytest.raises(ConfigurationError, match="az://polyps/x does not name a storage account"):
+        azure.check_account("az://polyps/x", None, own)
+    monkeypatch.setenv(azure.CONNECTION, "DefaultEndpointsProtocol=https;AccountName=other;AccountKey=a-secret==")
+    azure.check_account("az://polyps/x", None, own)
+    with pytest.raises(ConfigurationError, match="got the accounts lab and other") as caught:
+        azure.check_account(address, "lab", own)
+    assert "a-secret" not in str(caught.value)
+
+
+def test_no_part_of_a_connection_string_is_shown(monkeypatch):
+    monkeypatch.setenv(azure.CONNECTION, "AccountName=lab;AccountKey=abc/def+ghi==;EndpointSuffix=x")
+    for words in ("wrong key abc/def+ghi==", "signature found in the HTTP request 'x1/y2=' is not the same"):
+        assert "***" in connections.scrubbed(words)
+        assert not any(secret in connections.scrubbed(words) for secret in ("abc/def", "x1/y2"))

@@ -1,8 +1,9 @@
 """Records of tests in other databases: with ``ALKIT_RECORDS``, each file of a test stands for a campaign on a server.
 
 ``ALKIT_RECORDS=postgresql`` keeps records in PostgreSQL and their files in folders, and ``postgresql+s3`` keeps the
-files in an object store. ``sqlite+s3`` leaves the database of a new record in its file. The
-tests stay as they are. Those of the files of SQLite are marked with ``sqlite``.
+files in an object store. ``sqlite+s3`` leaves the database of a new record in its file. ``gs`` and ``az`` instead of
+``s3`` are the object stores of Google and Azure. The tests stay as they are. Those of the files of SQLite are marked
+with ``sqlite``.
 """
 
 from __future__ import annotations
@@ -20,8 +21,6 @@ from alkit.record.check import find_damage
 from alkit.record.database import Database
 
 KIND = os.environ.get("ALKIT_RECORDS", "sqlite")
-
-KINDS = ("sqlite", "sqlite+s3", "postgresql", "postgresql+s3")
 
 
 def redirect(monkeypatch, url, files) -> None:
