@@ -222,17 +222,31 @@ class Reconstruction:
         made = make_network(self.network, in_channels=channels, classes=channels, stream=stream.child("weights"))
         network = to_channels_last(made)  # before its weights are set, so that cached ones compute the same bits
         computation = computation_for(self.device, self.precision)
-        with locked(finished.with_suffix(".lock")):  # a second process waits, then reads the weights of the first
-            weights = read_weights(finished, network)
-            if weights is None:
-                checkpoint = finished.with_suffix(".checkpoint")
-                best = _train(self, pool, stream, network, computation, checkpoint, report)
-                weights = apart(best)
-                write_weights(finished, weights)
-                with suppress(OSError):  # the next training of the same pretext deletes it
-                    checkpoint.unlink(missing_ok=True)
+        weights = read_weights(finished, network)  # without the lock, because the cache may be read-only
+        if weights is None:
+            with locked(finished.with_suffix(".lock")):  # a second process waits, then reads the weights of the first
+                weights = self._trained(pool, stream, network, computation, finished, report)
         network.load_state_dict(weights)
         return FittedReconstruction(computation.move(network), self.pooling)
+
+    def _trained(
+        self,
+        pool: Pool,
+        stream: Stream,
+        network: nn.Module,
+        computation: Computation,
+        finished: Path,
+        report: Report,
+    ) -> dict[str, Tensor]:
+        """Return the weights that another process has just written, or train and write them."""
+        if (weights := read_weights(finished, network)) is not None:
+            return weights
+        checkpoint = finished.with_suffix(".checkpoint")
+        weights = apart(_train(self, pool, stream, network, computation, checkpoint, report))
+        write_weights(finished, weights)
+        with suppress(OSError):  # the next training of the same pretext deletes it
+            checkpoint.unlink(missing_ok=True)
+        return weights
 
     def _keys(self, pool: Pool, stream: Stream, threads: int) -> tuple[str, str]:
         """Return the names of the weights in the cache: that of earlier versions, without threads, and that of now."""

@@ -220,6 +220,16 @@ def test_a_cache_that_cannot_be_written_is_a_store_error(task, pool, tmp_path):
         fit(replace(task, cache=str(tmp_path / "file")), pool)
 
 
+def test_weights_in_a_cache_that_cannot_be_written_are_read(task, pool, monkeypatch):
+    first = fit(task, pool)
+
+    def locked(path):
+        raise AssertionError("the lock would be written")
+
+    monkeypatch.setattr("alkit.features.reconstruction.locked", locked)
+    assert state(first).equal(state(fit(task, pool)))
+
+
 def test_features_from_the_cache_equal_those_of_the_training_bit_for_bit(task, pool):
     images = pool.read(pool.ids)
     trained, cached = (fit(task, pool).features(images) for _ in range(2))
