@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from alkit.configuration.code import addresses, as_file_of_user, changed_since_start, file_of_user
@@ -65,7 +66,8 @@ def definitions_of(form: Written) -> dict[str, str]:
         source = _source(module)
         if source is None or (node := source.definitions.get(name)) is None:
             continue
-        found[f"{module}:{name}"] = _digest(node)
+        with suppress(RecursionError):  # of an expression that is nested very deeply
+            found[f"{module}:{name}"] = _digest(node)
         for other in _references(source, node, module):
             if other not in seen:
                 seen.add(other)
@@ -93,9 +95,11 @@ def _source(name: str) -> _Source | None:
     """Return the source of a module of the user as it was loaded; None if it cannot be told."""
     if (module := sys.modules.get(name)) is None:  # a function may import it when it runs
         return _source_to_load(name)
-    spec = getattr(module, "__spec__", None)
+    if not isinstance(module, ModuleType):  # some packages put other objects there
+        return None
+    spec = vars(module).get("__spec__")
     if name not in _read or _read[name][0] is not spec:
-        package = str(getattr(module, "__package__", None) or "")
+        package = str(vars(module).get("__package__") or "")
         _read[name] = spec, _parsed(file_of_user(name, module), package, again=name in _read)
     return _read[name][1]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import time
+from types import ModuleType
 
 import pytest
 
@@ -111,6 +112,21 @@ def test_an_edit_of_what_a_part_refers_to_is_named(edit, name, old, new, expecte
 )
 def test_other_edits_do_not_count(edit, name, old, new):
     assert edit(name, old, new) == set()
+
+
+def test_odd_modules_and_expressions_are_passed_over(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(start, "STARTED", time.time() + 3600)
+    deep = f"def deep(): return {' + '.join(['1'] * 700)}\n"
+    (tmp_path / "my_odd_module.py").write_text("from my_object import thing\nimport my_gone, my_broken\n" + deep)
+    (tmp_path / "my_broken.py").write_text("def broken(:")
+    monkeypatch.setitem(sys.modules, "my_object", object())
+    monkeypatch.setitem(sys.modules, "my_gone", None)
+    monkeypatch.setitem(sys.modules, "my_odd_module", module := ModuleType("my_odd_module"))
+    module.__file__ = str(tmp_path / "my_odd_module.py")
+    code = "def used(): return thing + my_gone.x + my_broken.broken + deep()\n"
+    (tmp_path / "my_odd_module.py").write_text((tmp_path / "my_odd_module.py").read_text() + code)
+    assert definitions_of({"named": "my_odd_module:used"}).keys() == {"my_odd_module:used"}
 
 
 def test_packages_count_by_their_versions_and_python_not_at_all():
