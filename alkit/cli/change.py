@@ -64,13 +64,12 @@ def change(
     from alkit.cli.instructions import read_instructions, save_instructions
     from alkit.cli.metrics import change_metrics, follow_groups
     from alkit.cli.named_places import check_images
-    from alkit.cli.records import folder_of, open_campaign, record_at
+    from alkit.cli.records import folder_of, is_as_recorded, open_campaign, record_at
     from alkit.cli.wording import changed_options
     from alkit.configuration.construct import build
     from alkit.errors import ConfigurationError
     from alkit.experiment.keeping import change_keep
     from alkit.record.changing import changed_settings
-    from alkit.record.described import describes_images
     from alkit.record.disputes import recorded_disputes
     from alkit.record.grouping import recorded_grouping
     from alkit.record.people import recorded_people, settle_people
@@ -130,7 +129,7 @@ def change(
                 record,
                 folder,
                 named=False,
-                described=lambda: size is None and record.has_answers() and describes_images(record),
+                described=lambda: size is None and record.has_answers() and is_as_recorded(record, None),
                 option=f"alkit fit {quote(store)} --images {quote(folder)}",
             )
         experiment = alkit.Experiment(

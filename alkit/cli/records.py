@@ -89,29 +89,33 @@ def open_campaign(record: Store, images: Path | None, report: Report, learner: s
             f"the folder of images {folder} does not exist any more", hint="--images FOLDER; the record stores it"
         )
     if folder is not None:
-        check_images(record, folder, named=False, described=lambda: _is_as_recorded(record, own))
+        check_images(record, folder, named=False, described=lambda: is_as_recorded(record, own))
     return alkit.Experiment.open(record, learner=own, report=report)
 
 
-def _is_as_recorded(record: Store, learner: Learner | None) -> bool:
+def is_as_recorded(record: Store, learner: Learner | None) -> bool:
     """Return whether a record is resumed with its images, as it describes them, and not begun again with others.
 
     A record without answers takes other settings, and then other images. A stranger can write a record whose parts
     differ from its settings.
     """
+    from alkit.configuration.construct import build
     from alkit.configuration.forms import written_form
     from alkit.experiment.opening import build_parts
     from alkit.pools.checks import image_shape
-    from alkit.record.described import describes_images
+    from alkit.record.described import can_be_guessed, describes_images
     from alkit.record.settings import Settings
 
     settings, recorded = Settings(record), record.fact("configuration")
     if recorded is None or not describes_images(record):
         return False
+    pool = build(settings.declared["pool"], "pool")
+    if can_be_guessed(record, pool):
+        return False
     if record.has_answers():
         return True
-    parts, terms = build_parts(record, {"pool": None, "learner": learner, "strategy": None, "initial": None}, None)
-    shape = dict(zip(("channels", "height", "width"), image_shape(parts["pool"]), strict=True))
+    parts, terms = build_parts(record, {"pool": pool, "learner": learner, "strategy": None, "initial": None}, None)
+    shape = dict(zip(("channels", "height", "width"), image_shape(pool), strict=True))
     now = {name: written_form(parts[name]) for name in ("learner", "strategy", "initial")}
     now |= {"terms": written_form(terms), "seed": settings.seed, "pool": {**recorded["pool"], **shape}}
     return settings.schedule is None and now == recorded

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 
+from alkit.pools.batches import batches
 from alkit.protocols import HasDigests, Pool
 from alkit.record.store import Store
 
 DIGEST = re.compile("[0-9a-f]{16}")
 """The beginning of a SHA-256, in hexadecimal, which a record keeps of each image."""
+
+LEAST = 256
+"""Fewest pixels of an image whose digest cannot be guessed."""
 
 
 def describes_images(record: Store) -> bool:
@@ -24,3 +28,21 @@ def described_images(record: Store, pool: Pool) -> tuple[str, ...]:
         return ()
     there = {id: digest[:16] for id, digest in pool.digests().items()}
     return tuple(id for id in sorted(recorded) if DIGEST.fullmatch(recorded[id]) and there.get(id) == recorded[id])
+
+
+def can_be_guessed(record: Store, pool: Pool) -> bool:
+    """Return whether somebody who does not have an image could write its digest into a record.
+
+    A stranger chooses how images are read. At a size of one pixel, or by a window of volumes in which all is black,
+    the digest of any image is known.
+    """
+    recorded = record.fact("images") or {}
+    ids = [id for id in pool.ids if id in recorded]
+    for some in batches(ids, pool) if ids else ():
+        images = pool.read(some)
+        if images.shape[-2] * images.shape[-1] < LEAST:
+            return True
+        planes = images.reshape(*images.shape[:2], -1)
+        if (planes.min(axis=2) == planes.max(axis=2)).any():
+            return True
+    return False

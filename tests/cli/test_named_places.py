@@ -18,6 +18,7 @@ from alkit.cli.places import PLACE, FolderPlace, LabelStudioPlace, last_place
 from alkit.errors import AlkitError, StoreError
 from alkit.pools import ImagePool
 from alkit.record import Store
+from alkit.record.described import can_be_guessed
 from alkit.record.left_out import REPAIRED
 
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
@@ -283,6 +284,21 @@ def test_images_that_a_strangers_record_does_not_describe_are_not_sent(
     assert {path: path.read_bytes() for path in Path("mine/exchange").rglob("image.png")} == shown
     assert alkit("page", "mine/c.db", "--out", "page.html") == 0
     assert b"data:image/jpeg" not in Path("page.html").read_bytes()
+
+
+def test_images_whose_digests_anybody_knows_are_not_sent(home, capfd, monkeypatch, tmp_path_factory):
+    Image.new("L", (16, 16)).save("images/0.png")  # as in a window of a volume in which all is black
+    start = ["start", "black.db", "--images", "images", "--classes", "skin,lesion", "--size", "16", "--grayscale"]
+    assert alkit(*start, "--strategy", "random") == 0
+    assert ask("--out", "exchange", store="black.db") == 0
+    record = Store("black.db")
+    assert can_be_guessed(record, ImagePool("images", size=16, grayscale=True))
+    assert not can_be_guessed(record, ImagePool("images", size=16, grayscale=True, exclude="0.png"))
+    assert can_be_guessed(record, ImagePool("images", size=1, grayscale=True, exclude="0.png"))
+    record.close()
+    on_another_machine(monkeypatch, tmp_path_factory)
+    assert alkit("ask", "black.db") == 1
+    assert "comes from the record" in capfd.readouterr().err
 
 
 def test_new_images_are_not_copied_into_a_folder_that_only_the_record_names(home, capfd, monkeypatch, tmp_path_factory):
