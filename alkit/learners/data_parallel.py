@@ -203,4 +203,5 @@ def _train(
     finally:
         distributed.destroy_process_group()
     check_code(code)  # again, because the learner may have loaded a module
-    return (model.dumps(), json.dumps(said), used_code()) if rank.number == 0 else (b"", "", used_code())
+    used = used_code(in_worker=True)
+    return (model.dumps(), json.dumps(said), used) if rank.number == 0 else (b"", "", used)

@@ -56,14 +56,16 @@ def loaded_code() -> dict[str, str]:
         return {name: seen.digest for name, seen in _seen.items() if seen.digest is not None}
 
 
-def used_code() -> dict[str, str] | None:
+def used_code(*, in_worker: bool = False) -> dict[str, str] | None:
     """Return a digest of each file of the user's code that this process has loaded, by path.
+
+    The program of a worker is left out `in_worker`: it belongs to the backend.
 
     None if it cannot be told, because a file cannot be read, or may have been changed between being loaded and seen.
     """
     loaded_code()
     with _lock:
-        seen = [one for one in _seen.values() if one.file is not None]
+        seen = [one for name, one in _seen.items() if one.file is not None and not (in_worker and name == "__main__")]
     return {str(one.file): str(one.digest) for one in seen} if all(one.is_sure for one in seen) else None
 
 

@@ -187,6 +187,7 @@ def _here(work: Work[Any], shards: Sequence[Shard], tick: Tick, folder: Path) ->
             with suppress(StoreError):  # a full disk costs time only if this process is killed
                 write_result(path, result, used_code())
         else:
+            agree(code_of_result(path))
             tick(shard.size)
         yield result
 

@@ -93,7 +93,7 @@ def compute(
             result = work(shard, _nothing)
             if not arithmetic.is_own:
                 check_code(code)  # again, because the work may have loaded a module
-            write_result(result_file(folder, number), result, used_code())
+            write_result(result_file(folder, number), result, used_code(in_worker=not arithmetic.is_own))
     except Exception as error:  # any, which is for the process that asked
         return Outcome(number, _that_travels(error), where, traceback.format_exc(), tuple(said))
     return Outcome(number, None, where, said=tuple(said))
