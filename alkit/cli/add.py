@@ -84,7 +84,7 @@ def add(
     source = without_tilde(images)
     if not source.is_dir():
         raise DataError("--images must be an existing folder", got=f"{images}", hint="check the path")
-    with progress_bar(str(store)) as report, record_at(store) as record:
+    with progress_bar(str(store)) as report, record_at(store) as record, record.exclusive():
         form = Settings(record).declared.get("pool")
         if (folder := folder_of(form)) is None:
             raise ConfigurationError("images can be added only to a pool that is a folder of images")
@@ -92,7 +92,7 @@ def add(
         check_images(record, folder, named=False, described=lambda: False, option=option)
         before = recorded_grouping(record)
         if groups is not None:  # of new images that are in the folder already
-            record_groups(record, with_more_groups(record, build(form, "pool"), groups))
+            record_groups(record, with_more_groups(record, build(form, "pool"), groups), only_new=True)
         experiment = open_campaign(record, None, report)
         if Settings(record).schedule is None:  # else nothing is copied, because it is refused
             copy_files(source, Path(folder), volumes=is_volumes(form))

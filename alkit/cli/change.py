@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -78,12 +79,14 @@ def change(
     from alkit.values.progress import quiet
 
     named = {name: f"--{name.replace('_', '-')}" for name in inspect.signature(change).parameters}
-    at_any_time = (metrics, kinds, groups, instructions, keep, audit, *vars(rules).values(), *vars(who).values())
-    at_any_time = (*at_any_time, *vars(disputed).values())
+    made_of = (metrics, kinds, groups, audit, *vars(rules).values(), *vars(who).values(), *vars(disputed).values())
+    at_any_time = (*made_of, instructions, keep)
     if all(value is None for value in (size, *at_any_time)) and not choice:
         raise ConfigurationError("no option to change is given", hint=f"alkit change {quote(store)} --size 128")
     if any(value is not None for value in at_any_time):
-        with record_at(store) as record:
+        # Most settings are made of those that are recorded, which must not change meanwhile.
+        waits = any(value is not None for value in made_of)
+        with record_at(store) as record, record.exclusive() if waits else nullcontext():
             before = recorded_grouping(record)
             lines = _change_groups_and_rules(record, groups, rules)
             lines += settle_people(record, who.after(recorded_people(record)))
@@ -104,7 +107,7 @@ def change(
                 echo("Nothing is different.")
             echo(f"Next: alkit status {quote(store)}")
             return
-    with progress_bar(str(store)) as report, record_at(store) as record:
+    with progress_bar(str(store)) as report, record_at(store) as record, record.exclusive():
         settings, before = Settings(record), record.fact("configuration")
         typed = record.fact(TYPED)
         if before is None or typed is None:
@@ -122,7 +125,7 @@ def change(
         if "learner" not in choice:
             _check_installed(kept.get("learner"), store)
         new = with_former_defaults(Choice(**{**kept, **choice}), typed)
-        learner, strategy, initial = parts = new.make()
+        learner, strategy, initial = made = new.make()
         form = settings.declared["pool"]
         if (folder := folder_of(form)) is not None:  # they are described anew at another size, or without answers
             check_images(
@@ -143,7 +146,7 @@ def change(
             change=True,
             report=report,
         )
-        save_choice(record, new, parts)
+        save_choice(record, new, made)
         lines = changed_settings(before, record.fact("configuration"))
         labels = sum(bool(known.labels) for known in record.snapshot().known.values())
     for line in changed_options(lines, named):

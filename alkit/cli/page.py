@@ -43,7 +43,7 @@ def page(
     path = Path(f"{store.stem}.html") if out is None else out
     if path.exists() and not overwrite and not is_page(path):
         raise ConfigurationError(f"{path} exists and is not a page of alkit", hint="--overwrite, or another --out")
-    with record_at(store, read_only=True) as record:
+    with record_at(store, read_only=True) as record, record.moment():
         campaign = gathered(record, str(store), content)
         html = campaign_html(campaign)
         missing = campaign.why_no_pool

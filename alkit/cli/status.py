@@ -67,7 +67,7 @@ def status(
         check_integer("--batch", batch, least=1)
     if hours is not None:
         check_number("--hours", hours, 0, open_ends="(")
-    with record_at(store) as record:
+    with record_at(store) as record, record.moment():
         settings, queries = Settings(record), record.queries()
         found, place = campaign_summary(record, batch, hours=hours), record.fact(PLACE)
         unfinished = unfinished_removals(record.fact(REMOVED))

@@ -57,6 +57,7 @@ def settle_audit(parts: Parts, wanted: int) -> None:
     if store.read_only or _is_settled(parts, wanted):
         return
     with store.exclusive():  # what was trained on must not change between the draw and its record
+        parts.settings.agreed.check()
         if not _is_settled(parts, wanted):
             _draw(parts, wanted)
 

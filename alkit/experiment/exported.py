@@ -82,6 +82,11 @@ def labels_now(parts: Parts, *, per_annotator: bool) -> Exported:
     QueryError
         There is no label yet.
     """
+    with parts.store.moment():
+        return _labels_now(parts, per_annotator=per_annotator)
+
+
+def _labels_now(parts: Parts, *, per_annotator: bool) -> Exported:
     parts.settings.agreed.check()
     snapshot, usable = parts.store.snapshot(), parts.known()
     known = {id: own for id, own in snapshot.known.items() if own.labels}

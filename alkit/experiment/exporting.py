@@ -14,7 +14,7 @@ from typing import Any
 
 from alkit._files import check_outside, make_folder, without_tilde, write_atomically
 from alkit.configuration.forms import written_form
-from alkit.errors import ConfigurationError, nearest
+from alkit.errors import ConfigurationError, QueryError, nearest
 from alkit.experiment.earlier_export import MANIFEST, replaced
 from alkit.experiment.exported import Exported, ExportedLabel, Files, file_names, folder_names, labels_now
 from alkit.experiment.exported_volumes import (
@@ -31,6 +31,7 @@ from alkit.labels.sets import set_text
 from alkit.oracles.formats import coco
 from alkit.oracles.formats.format import Page
 from alkit.record.audit import recorded_audit
+from alkit.record.removing import REMOVED
 from alkit.values.label_spec import LabelSpec
 
 COLUMNS = (
@@ -74,6 +75,11 @@ def export_labels(parts: Parts, out: str | Path, form: str, *, per_annotator: bo
         write_atomically(folder / "DATACARD.md", label_card(about, form, per_annotator=per_annotator).encode())
         content = json.dumps({**about, "labels": [{name: row[name] for name in COLUMNS} for row in rows]}, indent=1)
         write_atomically(folder / MANIFEST, content.encode())  # last: if it exists, the export is complete
+    if gone := (parts.store.fact(REMOVED) or {}).keys() & {row["id"] for row in rows}:
+        raise QueryError(
+            f"{min(gone)!r} was removed while labels were exported, and its label is in {folder}",
+            hint="delete this folder, and do the same again",
+        )
     return folder
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
@@ -12,13 +13,16 @@ from alkit.experiment.model import LastModel
 from alkit.experiment.parts import Parts, next_round
 from alkit.experiment.rehearsing import check_enough, rehearse_once
 from alkit.experiment.selecting import select
-from alkit.protocols import Oracle, TakesRefusals
+from alkit.protocols import Oracle, TakesCancellations, TakesRefusals
 from alkit.record.answers import spec_of
 from alkit.record.polling import poll as poll_oracle
+from alkit.record.removing import REMOVED
 from alkit.record.revisions import UNKNOWN, check_revision
 from alkit.values.answers import Answer, Invalid
 from alkit.values.progress import Progress
 from alkit.values.queries import Query
+
+log = logging.getLogger(__name__)
 
 
 def send(parts: Parts, oracle: Oracle) -> tuple[Query, ...]:
@@ -30,7 +34,12 @@ def send(parts: Parts, oracle: Oracle) -> tuple[Query, ...]:
     if queries:
         oracle.ask(blinded(parts, queries))
         parts.store.mark_sent([query.id for query in queries])
-    return queries
+    removed = parts.store.fact(REMOVED) or {}
+    if gone := [query for query in queries if query.id in removed]:  # by another process, after the queries were read
+        if isinstance(oracle, TakesCancellations):
+            oracle.cancelled(gone)
+        log.warning("images were sent that were removed meanwhile; delete them there: %s", [q.key for q in gone])
+    return tuple(query for query in queries if query.id not in removed)
 
 
 def label_round(parts: Parts, model: LastModel, number: int, n: int, oracle: Oracle, poll: float) -> dict[str, float]:

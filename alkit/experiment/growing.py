@@ -153,9 +153,15 @@ def grow_by_repaired(parts: Parts, test: Pool | None) -> tuple[Parts, Growth]:
     return grow(parts, pool, "keep")
 
 
-def with_pool(parts: Parts, pool: Pool) -> Parts:
-    """Return the parts of an experiment with another pool, whose images are those of the record."""
-    pool = settle_groups(parts.store, pool)
+def with_pool(parts: Parts, pool: Pool, *, same_groups: bool = False) -> Parts:
+    """Return the parts of an experiment with another pool, whose images are those of the record.
+
+    Parameters
+    ----------
+    same_groups:
+        Whether the pool has the groups that the experiment had. Another process may have changed those of the record.
+    """
+    pool = settle_groups(parts.store, pool, only_new=same_groups)
     representations = Representations(pool, parts.stream, parts.store, parts.report)
     ids = frozenset(pool.ids) | parts.settings.unusable.keys()
     answers = Answers(parts.store, parts.settings, parts.files, ids)

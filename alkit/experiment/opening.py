@@ -12,6 +12,8 @@ from alkit.evaluation.chosen import Metrics, check_metrics
 from alkit.evaluation.meanings import DIRECTIONS, MEANINGS, METRICS, changed, directions, meanings
 from alkit.labels.joining import Join
 from alkit.protocols import Strategy
+from alkit.record.forgetting import metrics_without
+from alkit.record.removing import REMOVED
 from alkit.record.settings import Settings
 from alkit.record.store import Store
 from alkit.record.terms import Terms
@@ -76,9 +78,11 @@ def settle_metrics(record: Store, given: Metrics | None) -> Metrics | None:
     """
     recorded = record.fact(METRICS)
     if given is not None:
-        if recorded != (form := written_form(given)) and not record.read_only:
-            _settle_meanings(record, recorded, form)
-            record.revise(METRICS, lambda before: form)
+        if recorded != _form(record, given) and not record.read_only:
+            with record.exclusive():  # a training records figures by the names that it began with
+                recorded, form = record.fact(METRICS), _form(record, given)
+                _settle_meanings(record, recorded, form)
+                record.revise(METRICS, lambda before: form)
         _settle_directions(record, given)
         return given
     if recorded is None:
@@ -89,6 +93,11 @@ def settle_metrics(record: Store, given: Metrics | None) -> Metrics | None:
         raise ConfigurationError(
             f"{record.path} does not contain enough to build metrics ({reason})", hint="pass metrics="
         ) from reason
+
+
+def _form(record: Store, given: Metrics) -> Written:
+    """Return the written form of metrics, without the kinds of images that were removed from a record."""
+    return metrics_without(written_form(given), record.fact(REMOVED) or {})
 
 
 def _settle_meanings(record: Store, recorded: Written, form: Written) -> None:

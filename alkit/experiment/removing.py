@@ -20,7 +20,7 @@ from alkit.features.forgetting import forget_features
 from alkit.pools.forgetting import forget_pixels
 from alkit.protocols import HasSubsets, Pool
 from alkit.record.changing import CHANGES, CLUSTERS
-from alkit.record.forgetting import facts_without
+from alkit.record.forgetting import facts_without, metrics_without
 from alkit.record.removing import REMOVED, file_digest, without
 from alkit.record.settings import describe
 from alkit.sharing.kept import forget_kept
@@ -113,7 +113,7 @@ def _pool_without(parts: Parts, id: str) -> Pool:
 def _without(parts: Parts, id: str) -> Parts:
     """Return the parts without an image that was removed: by this call, by one that failed, or by another process."""
     parts.settings.agreed.accept_removal()
-    return with_pool(parts, _pool_without(parts, id)) if id in parts.representations.known_ids else parts
+    return with_pool(parts, _pool_without(parts, id), same_groups=True) if id in parts.representations.known_ids else parts
 
 
 def _facts(
@@ -135,29 +135,16 @@ def _facts(
     described = {**configuration["pool"], "images": configuration["pool"]["images"] - 1, "content": None}
     entry = {"at": now, "reason": reason, "digest": digest, "file": file, "files": list(files), "purged": False}
     places = {(entry.query.round, entry.query.rank) for entry in store.asked() if entry.query.id == id}
-    metrics = store.fact(METRICS)
+    metrics, others = store.fact(METRICS), facts_without(store.fact, [id], places)
     return {
         **({} if left is None else {"images": left}),
         "configuration": {**configuration, "pool": describe(pool) if whole else described},
-        **({} if metrics is None else {METRICS: _without_kind(metrics, id)}),
+        **({} if metrics is None else {METRICS: metrics_without(metrics, [id])}),
         **clusters,
-        **facts_without(store.fact, [id], places),
+        **others,
         REMOVED: {**removed, id: entry},
-        CHANGES: [*(store.fact(CHANGES) or []), {"at": now, "changed": [f"pool: {id!r} removed: {reason}"]}],
+        CHANGES: [*others.get(CHANGES, []), {"at": now, "changed": [f"pool: {id!r} removed: {reason}"]}],
     }
-
-
-def _without_kind(form: Any, id: str) -> Any:
-    """Return the written form of metrics without the kind of an image."""
-    if isinstance(form, list):
-        return [_without_kind(part, id) for part in form]
-    match form:
-        case {"is": "alkit.evaluation:PerGroup", "with": {"metric": metric, "groups": {"items": list(items)}}}:
-            left = [pair for pair in items if pair[:1] != [id]]
-            return {**form, "with": {**form["with"], "groups": {"items": left}}} if left else metric
-        case dict():
-            return {name: _without_kind(part, id) for name, part in form.items()}
-    return form
 
 
 def _purge(parts: Parts, id: str) -> None:

@@ -60,6 +60,7 @@ def run_rounds(
             if isinstance(labels, ChecksLabels):
                 labels.check_labels(pool, parts.report)
     with parts.store.exclusive():
+        parts.settings.agreed.check()
         if not parts.has_own_classes:
             parts.settings.forget_classes()
         parts.settings.declare_classes(spec)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 from alkit.configuration.forms import Written
 from alkit.errors import ResumeError
 from alkit.record.changing import changed_settings
 from alkit.record.store import Store
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -25,6 +28,11 @@ class Agreed:
 
     store: Store
     form: Written | None = None
+
+    def checked(self, value: T) -> T:
+        """Return a value after :meth:`check`: in a transaction nobody changes the configuration before it is recorded."""
+        self.check()
+        return value
 
     def change(self, pool: Written) -> None:
         """Go by other images, whose description this process has just recorded."""

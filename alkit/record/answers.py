@@ -6,8 +6,8 @@ compared with the record in the transaction that records them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -124,12 +124,9 @@ class Answers:
             checked = [self._check(draft, answer, history, revise, unasked) for answer, draft in drafts]
             return [entry for entry in checked if entry is not None]
 
-        try:
-            labels = {draft.label for _, draft in drafts}
+        labels = {draft.label for _, draft in drafts}
+        with self._without_labels_of_removed(draft for _, draft in drafts):
             self.store.add_answers({draft.id for _, draft in drafts}, decide, labels=labels)
-        except _RemovedError:
-            self.store.delete_files()
-            raise
         settle_reviews(self.store, (answer for answer, _ in drafts))
 
     @on_one_connection
@@ -158,7 +155,6 @@ class Answers:
                 drafts.append((answer, reason))
         taken, unchanged, outdated = list[Answer](), list[Answer](), list[Answer]()
         refused: list[tuple[Answer, str]] = []
-        late: list[Recorded] = []
 
         def decide(asked: Sequence[Asked], known: Sequence[Recorded]) -> Iterable[Recorded]:
             self._check_current(spec() if spec.cache_info().currsize else None, unasked)
@@ -174,7 +170,7 @@ class Answers:
                         self._check_age(entry, answer, history)
                 except (_SentBackError, _CorrectedError, _RemovedError) as reason:
                     refused.append((answer, str(reason)))
-                    late.extend([draft] if isinstance(reason, _RemovedError) and isinstance(draft, Recorded) else ())
+                    late.update([answer.id] if isinstance(reason, _RemovedError) else ())
                     continue  # it is recorded already, with the reason, or its image was removed
                 except (DataError, QueryError) as reason:
                     refused.append((answer, str(reason)))
@@ -198,11 +194,27 @@ class Answers:
 
         labels = {draft.label for _, draft in drafts if isinstance(draft, Recorded)}
         known_ids = {answer.id for answer, _ in drafts if sizes.of(answer.id)}
-        self.store.add_answers(known_ids, decide, sent=sent, labels=labels)
-        if late:
-            self.store.delete_files()
+        stored = [draft for _, draft in drafts if isinstance(draft, Recorded)]
+        with self._without_labels_of_removed(stored) as late:
+            self.store.add_answers(known_ids, decide, sent=sent, labels=labels)
         settle_reviews(self.store, taken)
         return Receipt(tuple(taken), tuple(unchanged), tuple(outdated), tuple(refused))
+
+    @contextmanager
+    def _without_labels_of_removed(self, drafts: Iterable[Recorded]) -> Iterator[set[str]]:
+        """After the block, delete the labels that were stored for images which another process has removed meanwhile.
+
+        Yield a set for the ids of such images; after an error they are looked up.
+        """
+        late, ids = set[str](), {draft.id for draft in drafts if draft.label is not None}
+        try:
+            yield late
+        except AlkitError:
+            late |= ids.intersection(self._removed())
+            raise
+        finally:
+            if late:
+                self.store.delete_files()
 
     def _check_current(self, before: LabelSpec | None, unasked: Unasked | None) -> None:
         """Raise an error if another process has changed the classes or the pool since labels were checked by them."""

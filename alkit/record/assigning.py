@@ -146,31 +146,42 @@ def hand_on(store: Store, now: datetime | None = None) -> tuple[HandedOn, ...]:
     now:
         Time with a time zone; None for that of the record's clock.
     """
-    people = recorded_people(store)
-    if not people.shares:
+    if not recorded_people(store).shares:
         return ()
-    now = time_now(store) if now is None else now
+    now, done = time_now(store) if now is None else now, False
     with store.exclusive():
-        snapshot, load, found = store.snapshot(), _load(store), list[HandedOn]()
-        log, senior = store.fact(HANDED_ON) or [], recorded_disputes(store).senior
-        decided = set(store.fact(ASKED_MORE) or ()) if senior else set[str]()
-        for entry in snapshot.open:
-            query, answered, due = entry.query, _answered(snapshot, entry.query.id), due_of(people, now)
-            if is_due(query, now):
-                had = {name for old in log if tuple(old["query"]) == _place(query) for name in old["people"]}
-                stay = {*answered, senior} if query.id in decided else answered
-                found += _pass(query, people, load, stay, had, due)
-                query = found[-1].query if found and _place(found[-1].query) == _place(query) else query
-            found += _complete(query, people, load, answered, due)
-        if found:
+        while not done:
+            snapshot = store.snapshot()
+            if not (found := _due_or_short(store, snapshot, recorded_people(store), now)):
+                break
             last = {_place(one.query): one.query for one in found}
             at = now.isoformat(timespec="seconds")
             new = [
                 {"at": at, "query": list(_place(one.query)), "people": [*filter(None, [one.before]), one.after]}
                 for one in found
             ]
-            store.revise_queries(list(last.values()), {HANDED_ON: lambda before: [*(before or ()), *new]})
+            facts = {HANDED_ON: lambda before, new=new: [*(before or ()), *new]}
+            # Answers that arrive meanwhile may ask one more person.
+            done = store.revise_queries(
+                list(last.values()), facts, unless=lambda seen=snapshot: store.snapshot() is not seen
+            )
     return tuple(found)
+
+
+def _due_or_short(store: Store, snapshot: Snapshot, people: People, now: datetime) -> list[HandedOn]:
+    """Return the changes of the open queries that are due, and of those that have too few people."""
+    load, found = _load(store), list[HandedOn]()
+    log, senior = store.fact(HANDED_ON) or [], recorded_disputes(store).senior
+    decided = set(store.fact(ASKED_MORE) or ()) if senior else set[str]()
+    for entry in snapshot.open:
+        query, answered, due = entry.query, _answered(snapshot, entry.query.id), due_of(people, now)
+        if is_due(query, now):
+            had = {name for old in log if tuple(old["query"]) == _place(query) for name in old["people"]}
+            stay = {*answered, senior} if query.id in decided else answered
+            found += _pass(query, people, load, stay, had, due)
+            query = found[-1].query if found and _place(found[-1].query) == _place(query) else query
+        found += _complete(query, people, load, answered, due)
+    return found
 
 
 def _pass(
@@ -237,22 +248,26 @@ def assign_by_hand(
     if to is None and annotators is None and days is None:
         raise ConfigurationError("nothing to change is given", hint="to=['ann'], annotators=2 or days=3")
     with store.exclusive():
-        newest = {entry.query.id: entry for entry in store.snapshot().asked if _may_change(entry)}
-        if strange := [id for id in ids if id not in newest]:
-            raise QueryError(f"{strange[0]!r} has no query", hint=nearest(strange[0], newest) if newest else None)
-        now = time_now(store)
-        due, usual = due_of(People(days=days), now), due_of(recorded_people(store), now)
-        changed = []
-        for id in dict.fromkeys(ids):
-            query = newest[id].query
-            if to is not None:
-                others = [name for name in query.assigned if name != instead_of] if instead_of else []
-                names = tuple(dict.fromkeys([*others, *to]))
-                new = set(names) - set(query.assigned)  # they get the usual time
-                query = replace(query, assigned=names, due=usual or query.due if new else query.due)
-            query = query if annotators is None else replace(query, wanted=annotators)
-            changed.append(query if due is None else replace(query, due=due))
-        store.revise_queries(changed)
+        done = False
+        while not done:
+            snapshot = store.snapshot()
+            newest = {entry.query.id: entry for entry in snapshot.asked if _may_change(entry)}
+            if strange := [id for id in ids if id not in newest]:
+                raise QueryError(f"{strange[0]!r} has no query", hint=nearest(strange[0], newest) if newest else None)
+            now = time_now(store)
+            due, usual = due_of(People(days=days), now), due_of(recorded_people(store), now)
+            changed = []
+            for id in dict.fromkeys(ids):
+                query = newest[id].query
+                if to is not None:
+                    others = [name for name in query.assigned if name != instead_of] if instead_of else []
+                    names = tuple(dict.fromkeys([*others, *to]))
+                    new = set(names) - set(query.assigned)  # they get the usual time
+                    query = replace(query, assigned=names, due=usual or query.due if new else query.due)
+                query = query if annotators is None else replace(query, wanted=annotators)
+                changed.append(query if due is None else replace(query, due=due))
+            # Answers that arrive meanwhile may ask one more person.
+            done = store.revise_queries(changed, unless=lambda seen=snapshot: store.snapshot() is not seen)
     return tuple(changed)
 
 

@@ -84,7 +84,7 @@ def restart(store: Store, recorded: Mapping[str, Any], facts: Mapping[str, Any],
     """
     if store.fact(PLACE) is None and store.fact("schedule") is not None:
         store.delete_queries()
-        store.declare(facts, replace_all=True)
+        store.declare(facts, replace_all=True, unanswered=True)
         return
     ids = {query.id for query in store.queries()}
     other = any(recorded[name] != facts["configuration"][name] for name in ("strategy", "initial", "seed", "pool"))
@@ -100,13 +100,14 @@ def restart(store: Store, recorded: Mapping[str, Any], facts: Mapping[str, Any],
     wanted = terms.annotators if isinstance(terms, Terms) and former != now else None
     store.change_queries(dict(zip(there, mask_sizes(pool, there), strict=True)), wanted)
     new = {name: value for name, value in facts.items() if name != "campaign"}
-    store.replace(new, lambda name: name not in OLD and not name.startswith(CLUSTERS))
+    store.replace(new, lambda name: name not in OLD and not name.startswith(CLUSTERS), unanswered=True)
 
 
 def change_early(store: Store, facts: Mapping[str, Any]) -> None:
     """Record other settings in a record without queries, and keep its classes, metrics, threads and word."""
     new = {name: value for name, value in facts.items() if name not in ("campaign", "threads")}
-    store.replace(new, lambda name: name not in (*OLD, "schedule") and not name.startswith(CLUSTERS))
+    old = (*OLD, "schedule")
+    store.replace(new, lambda name: name not in old and not name.startswith(CLUSTERS), unanswered=True)
 
 
 def apply_change(store: Store, recorded: Mapping[str, Any], facts: Mapping[str, Any], pool: Pool) -> None:
@@ -179,7 +180,7 @@ def _sizes(store: Store, pool: Pool) -> dict[str, tuple[Size, ...]]:
     ResumeError
         An image is missing, or its original size is another.
     """
-    before = store.sizes_of()
+    before = {id: sizes for id, sizes in store.sizes_of().items() if sizes}  # images that were removed have none
     if missing := sorted(before.keys() - set(pool.ids)):
         raise ResumeError(
             f"the images do not include {len(missing)} of those that were asked in {store.path}",

@@ -6,6 +6,8 @@ The module is long because all statements that read or change rows are in one pl
 from __future__ import annotations
 
 import logging
+import os
+import threading
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,6 +40,16 @@ Row = tuple[Any, ...]
 """The values of a row in the order of its table's columns, the digest last."""
 
 
+class _Moments(threading.local):
+    """The connection by which each thread sees one state of a record, and the process that opened it."""
+
+    connection: sa.Connection | None = None
+    process: int = 0
+
+    def of_this_thread(self) -> sa.Connection | None:
+        return self.connection if self.process == os.getpid() else None
+
+
 @dataclass(frozen=True, eq=False)
 class Database:
     """The database of a record.
@@ -57,6 +69,7 @@ class Database:
     copy: Path | None = None
     backend: Backend = field(init=False, repr=False)
     _frozen: str = field(init=False, repr=False, default="")
+    _moments: _Moments = field(init=False, repr=False, default_factory=_Moments)
 
     def __post_init__(self) -> None:
         if isinstance(self.path, Server):
@@ -105,8 +118,25 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """See one state of the record inside the block, whatever other processes write."""
+        if (moment := self._moments.of_this_thread()) is not None:
+            with self._translated():
+                yield moment
+            return
         with self._begin(self.backend.reading) as connection:
             yield connection
+
+    @contextmanager
+    def moment(self) -> Iterator[None]:
+        """Let all readings of this thread inside the block see one state of the record; nothing is written in it."""
+        if self._moments.of_this_thread() is not None:
+            yield
+            return
+        with self._begin(self.backend.reading) as connection:
+            self._moments.connection, self._moments.process = connection, os.getpid()
+            try:
+                yield
+            finally:
+                self._moments.connection = None
 
     @contextmanager
     def transaction(self, schema: int = tables.SCHEMA) -> Iterator[sa.Connection]:
@@ -167,9 +197,13 @@ class Database:
 
     @contextmanager
     def _begin(self, statement: str) -> Iterator[sa.Connection]:
+        with self._translated(), self.backend.begin(statement) as connection:
+            yield connection
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
         try:
-            with self.backend.begin(statement) as connection:
-                yield connection
+            yield
         except UnicodeEncodeError as reason:
             raise StoreError(
                 "the record cannot store or find a text that is not Unicode", got=repr(reason.object)

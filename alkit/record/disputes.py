@@ -24,17 +24,18 @@ def change_disputes(store: Store, disputes: Disputes) -> list[str]:
 
     If labels were given already, the record keeps the date of the change.
     """
-    before = asdict(recorded_disputes(store))
-    after = asdict(disputes)
-    lines = [
-        f"disputes.{name}: recorded {before[name]!r}, now {after[name]!r}"
-        for name in after
-        if before[name] != after[name]
-    ]
-    if lines:
-        fact = after if disputes != Disputes() else None
-        store.revise(DISPUTES, lambda former: fact)
-        if store.has_answers():
-            entry = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "changed": lines}
-            store.revise(CHANGES, lambda former: [*(former or ()), entry])
+    with store.exclusive():  # a training goes by them from its beginning to its end
+        before = asdict(recorded_disputes(store))
+        after = asdict(disputes)
+        lines = [
+            f"disputes.{name}: recorded {before[name]!r}, now {after[name]!r}"
+            for name in after
+            if before[name] != after[name]
+        ]
+        if lines:
+            fact = after if disputes != Disputes() else None
+            store.revise(DISPUTES, lambda former: fact)
+            if store.has_answers():
+                entry = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "changed": lines}
+                store.revise(CHANGES, lambda former: [*(former or ()), entry])
     return lines

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from alkit.record.audit import AUDIT
-from alkit.record.changing import GROUPS, QUALITIES, SIDES
+from alkit.record.changing import CHANGES, GROUPS, QUALITIES, SIDES
 from alkit.record.disputes import ASKED_MORE
 from alkit.record.facts import HANDED_ON, has_form
 from alkit.record.people import Place
@@ -45,9 +45,35 @@ def facts_without(fact: Callable[[str], Any], ids: Collection[str], places: Coll
             "draws": [{**draw, "ids": without(draw["ids"], ids)} for draw in value["draws"]],
         },
         REVIEWS: lambda value: without(value, own_places),
+        CHANGES: lambda value: [{**entry, "changed": _lines_without(entry["changed"], ids)} for entry in value],
         HANDED_ON: lambda value: [entry for entry in value if tuple(entry["query"]) not in places],
     }
     return {name: form(value) for name, form in forms.items() if (value := fact(name)) is not None}
+
+
+def _lines_without(lines: Iterable[str], ids: Collection[str]) -> list[str]:
+    """Return lines about changes that name no group of some images as an example.
+
+    >>> _lines_without(["groups: other ones of 2 images, such as 'a': recorded p1, now p2"], ["a"])
+    ['groups: other ones of 2 images']
+    """
+    found = list(lines)
+    for id in ids:
+        found = [line.partition(f", such as {id!r}: recorded ")[0] for line in found]
+    return found
+
+
+def metrics_without(form: Any, ids: Collection[str]) -> Any:
+    """Return the written form of metrics without the kinds of some images."""
+    if isinstance(form, list):
+        return [metrics_without(part, ids) for part in form]
+    match form:
+        case {"is": "alkit.evaluation:PerGroup", "with": {"metric": metric, "groups": {"items": list(items)}}}:
+            left = [pair for pair in items if not set(pair[:1]) & set(ids)]
+            return {**form, "with": {**form["with"], "groups": {"items": left}}} if left else metric
+        case dict():
+            return {name: metrics_without(part, ids) for name, part in form.items()}
+    return form
 
 
 def take_out(content: Content, others: Iterable[Content] = ()) -> Iterator[str]:

@@ -16,6 +16,7 @@ from alkit.pools.base import PoolBase
 from alkit.pools.groups import Grouping, GroupsLike, groups_of, metadata_of, parents_of, read_groups
 from alkit.protocols import HasGroups, HasMetadata, Pool
 from alkit.record.changing import CHANGES, GROUPS, RULES, SIDES
+from alkit.record.removing import REMOVED
 from alkit.record.settings import Settings
 from alkit.record.store import Store
 from alkit.values.rules import CAPS, LISTS, SelectionRules, matching
@@ -35,11 +36,16 @@ def grouping_from(form: Mapping[str, Any]) -> Grouping:
 SomePool = TypeVar("SomePool", bound=Pool)
 
 
-def settle_groups(store: Store, pool: Pool) -> Pool:
+def settle_groups(store: Store, pool: Pool, *, only_new: bool = False) -> Pool:
     """Record the groups of a pool, and return the pool with those of the record if it was given none.
 
     Groups may change as long as no group has labels on both sides of the hold-out. Of a record with queries, the date
     of the change is kept.
+
+    Parameters
+    ----------
+    only_new:
+        As in :func:`record_groups`, for a pool with groups.
 
     Raises
     ------
@@ -49,8 +55,8 @@ def settle_groups(store: Store, pool: Pool) -> Pool:
         The record has groups, and nobody said which group a new image is of.
     """
     check_new_groups(store, pool, pool.ids)  # a record without queries takes new images of its folder
-    pool = with_recorded_groups(store, pool)
-    record_groups(store, pool)
+    only_new, pool = only_new or not is_grouped(pool), with_recorded_groups(store, pool)
+    record_groups(store, pool, only_new=only_new)
     return pool
 
 
@@ -68,7 +74,8 @@ def check_new_groups(store: Store, pool: Pool, new: Sequence[str]) -> None:
     old = [id for id in pool.ids if id in recorded.groups]
     whole = with_recorded_groups(store, pool)
     by_parent = all(group == recorded.groups[id] for id, group in zip(old, parents_of(whole, old), strict=True))
-    if without := [id for id in new if id not in recorded.groups and not by_parent]:
+    removed = store.fact(REMOVED) or {}  # perhaps since the pool was opened
+    if without := [id for id in new if id not in recorded.groups and id not in removed and not by_parent]:
         raise ConfigurationError(
             "groups must name the new images, because the images of the record have groups",
             got=f"none for {without[0]!r}",
@@ -100,10 +107,15 @@ def with_recorded_groups(store: Store, pool: SomePool) -> SomePool:
     return pool
 
 
-def record_groups(store: Store, pool: Pool) -> list[str]:
+def record_groups(store: Store, pool: Pool, *, only_new: bool = False) -> list[str]:
     """Add the groups of a pool's images, or of a test set, to those of a record; see :func:`settle_groups`.
 
     Return a line about the images that have other groups now.
+
+    Parameters
+    ----------
+    only_new:
+        Whether the groups of images stay that the record knows, because those of the pool are the recorded ones.
     """
     before: dict[str, Any] | None = store.fact(GROUPS)
     if before is None and _has_no_groups(pool):
@@ -111,13 +123,20 @@ def record_groups(store: Store, pool: Pool) -> list[str]:
     now = groups_form(pool)
     if before is None and not any(group != id or row for id, (group, row) in now.items()):
         return []  # nothing is known of any image
-    known = before or {}
-    new = {id: entry for id, entry in now.items() if known.get(id) != entry}
-    if not new or store.read_only:
+
+    def other(before: Mapping[str, Any]) -> dict[str, Any]:
+        return {id: e for id, e in now.items() if before.get(id) != e and not (only_new and id in before)}
+
+    if not other(before or {}) or store.read_only:
         return []
-    # Until its group is recorded, an image is its own group.
-    moved = [id for id, (group, _) in new.items() if known.get(id, [id])[0] != group]
     with store.exclusive():
+        before = store.fact(GROUPS)  # another process may have changed them
+        known, removed = before or {}, store.fact(REMOVED) or {}
+        new = {id: entry for id, entry in other(known).items() if id not in removed}
+        if not new:
+            return []
+        # Until its group is recorded, an image is its own group.
+        moved = [id for id, (group, _) in new.items() if known.get(id, [id])[0] != group]
         after = {**known, **new}
         _check_sides(store, {id: group for id, (group, _) in after.items()}, moved)
         store.revise(GROUPS, lambda _: after)
@@ -224,10 +243,11 @@ def _known_of(store: Store, ids: Sequence[str]) -> tuple[list[str], list[Mapping
 
 def settle_rules(store: Store, rules: SelectionRules | None) -> None:
     """Record rules that were checked, and the date of the change if the record has queries; None changes nothing."""
-    if rules is None or (before := recorded_rules(store)) == rules or store.read_only:
+    if rules is None or recorded_rules(store) == rules or store.read_only:
         return
     form = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(rules).items() if value}
     with store.exclusive():
+        before = recorded_rules(store)  # another process may have changed them
         store.revise(RULES, lambda _: form or None)
         if store.has_queries():
             note_change(store, changed_rules(before, rules))

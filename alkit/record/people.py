@@ -31,11 +31,11 @@ def settle_people(store: Store, people: People | None) -> list[str]:
 
     Return a line for each setting that differs. Open queries stay with whom they are assigned to.
     """
-    before = recorded_people(store)
-    if people is None or people == before or store.read_only:
+    if people is None or people == recorded_people(store) or store.read_only:
         return []
-    lines = changed_people(before, people)
     with store.exclusive():
+        before = recorded_people(store)  # another process may have changed them
+        lines = changed_people(before, people)
         done = store.rounds()
         round = done[-1].round + 1 if done else 0
         form: dict[str, Any] = {"shares": dict(people.shares), "days": people.days}

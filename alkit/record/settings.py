@@ -106,14 +106,15 @@ class Settings:
             or the rounds have a schedule. The message names them.
         """
         declared = {**{name: written_form(part) for name, part in parts.items()}, "pool": written_form(pool)}
-        if removed := self._store.fact(REMOVED):
-            pool = without_removed(pool, removed, self._store.fact("images") or ())
-        with self._store.no_connection():
-            configuration = {**declared, "pool": describe(pool), "seed": seed}
+        removed, given = self._store.fact(REMOVED) or {}, pool
+        pool, configuration = self._describe(pool, removed, {**declared, "seed": seed})
         gone: list[str] = []
         offered, former = pool.ids, self.unusable
         if self._store.fact("configuration") != configuration:
             with self._store.exclusive():
+                if (now := self._store.fact(REMOVED) or {}) != removed:  # another process has just removed an image
+                    pool, configuration = self._describe(given, now, {**declared, "seed": seed})
+                    offered = pool.ids
                 recorded = self._store.fact("configuration")
                 facts = {"configuration": configuration, "declared": declared, "seed": seed, "threads": _threads()}
                 begun = self._store.has_queries() or self._store.has_answers()  # answers that nobody asked for
@@ -121,7 +122,8 @@ class Settings:
                     change_early(self._store, self._new(facts, pool, classes))
                 elif recorded is None or not begun:
                     if recorded != configuration:  # unless another process has just recorded it
-                        self._store.declare(self._new(facts, pool, classes), replace_all=True)
+                        new = self._new(facts, pool, classes)
+                        self._store.declare(new, replace_all=True, unanswered=not begun)
                 elif self._is_fresh() and self._is_other(recorded, configuration, declared):
                     restart(self._store, recorded, self._new(facts, pool, classes), pool, parts["terms"])
                 elif {**recorded, "pool": None} == {**configuration, "pool": None} and not change:
@@ -139,17 +141,23 @@ class Settings:
         self.agreed.form = configuration
         unusable = left_out_now(pool, gone, former, offered, scheduled=self.schedule is not None)
         if self.unusable != unusable and not self._store.read_only:
-            self._store.revise(UNUSABLE, lambda before: unusable)
+            self._store.revise(UNUSABLE, lambda before: self.agreed.checked(unusable))
             if former.keys() - unusable.keys():  # some images are back
                 compare_again(self._store)
         place = declared["pool"]
         if self.declared["pool"] != place and not opaque_parts(place) and not self._store.read_only:
-            self._store.revise(MOVED, lambda before: place)
+            self._store.revise(MOVED, lambda before: self.agreed.checked(place))
         if classes is not None and self._store.fact("classes") != written_form(as_spec(classes)):
             with self._store.exclusive():
                 self._store.revise_unanswered("classes", lambda before: written_form(as_spec(classes)))
                 self.declare_classes(classes)
         return pool
+
+    def _describe(self, pool: Pool, removed: Mapping[str, Any], others: Mapping[str, Any]) -> tuple[Pool, Written]:
+        """Return a pool without removed images, and the configuration that it makes with the other settings."""
+        pool = without_removed(pool, removed, self._store.fact("images") or ())
+        with self._store.no_connection():
+            return pool, {**others, "pool": describe(pool)}
 
     def _new(self, facts: Mapping[str, Any], pool: Pool, classes: LabelSpec | Sequence[str] | None) -> dict[str, Any]:
         """Return the facts of a new record, with the choices of before whose default is that of the record."""

@@ -20,6 +20,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
+from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -79,6 +80,7 @@ from alkit.values.shown import count
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 LASTING = ("schema", ELSEWHERE)
 """Names of the facts that stay as they are when others are replaced."""
@@ -88,6 +90,10 @@ UNASKED = "unasked"
 
 _IN_SNAPSHOT = queries, query_terms, answers, answer_queries, rounds, round_figures
 """Tables of which a snapshot depends."""
+
+class RemovedMeanwhileError(StoreBusyError):
+    """Another process has removed an image whose label was to be read."""
+
 
 _Rows = tuple[object, Mapping[Row, T]]
 """The state of a table, and its rows with the object built from each."""
@@ -271,6 +277,29 @@ class Store:
         """Hold no connection inside the block, which may take long."""
         return self.database.backend.holding(False)
 
+    @contextmanager
+    def moment(self) -> Iterator[None]:
+        """Let all readings of this thread inside the block see one state of the record; nothing is written in it.
+
+        Raises
+        ------
+        RemovedMeanwhileError
+            A label could not be read, because another process has removed its image.
+        """
+        with self.database.moment():
+            removed = self.fact(REMOVED)
+            try:
+                yield
+            except StoreError as reason:
+                problem = reason
+            else:
+                return
+        if self.fact(REMOVED) != removed:
+            raise RemovedMeanwhileError(
+                f"another process has just removed an image from {self.path}", hint="the same again"
+            ) from problem
+        raise problem
+
     def close(self) -> None:
         """Close the database."""
         self.database.close()
@@ -365,10 +394,18 @@ class Store:
         raise StoreError(f"{self.path} is damaged: the fact {name!r} is not what alkit writes", hint=REPAIR)
 
     @checked
-    def declare(self, values: Mapping[str, Any], *, replace_all: bool = False) -> None:
-        """Record facts, all or none; each may be recorded once. `replace_all` forgets all earlier ones."""
+    def declare(self, values: Mapping[str, Any], *, replace_all: bool = False, unanswered: bool = False) -> None:
+        """Record facts, all or none; each may be recorded once. `replace_all` forgets all earlier ones.
+
+        Raises
+        ------
+        ResumeError
+            The record must be `unanswered`, and another process has just recorded an answer.
+        """
         rows = [{"name": name, "value": stored_json(name, value)} for name, value in values.items()]
         with self.database.transaction() as connection:
+            if unanswered:
+                self._check_unanswered(connection)
             if replace_all:
                 self.database.delete(connection, facts, facts.c.name.not_in(LASTING))
             self.database.insert(connection, facts, rows)
@@ -399,9 +436,17 @@ class Store:
             self.database.insert(connection, facts, [{"name": name, "value": stored_json(name, after)}])
 
     @checked
-    def replace(self, values: Mapping[str, Any], keep: Callable[[str], bool]) -> None:
-        """Record facts and forget all others, except those whose name is kept, in one transaction."""
+    def replace(self, values: Mapping[str, Any], keep: Callable[[str], bool], *, unanswered: bool = False) -> None:
+        """Record facts and forget all others, except those whose name is kept, in one transaction.
+
+        Raises
+        ------
+        ResumeError
+            The record must be `unanswered`, and another process has just recorded an answer.
+        """
         with self.database.transaction() as connection:
+            if unanswered:
+                self._check_unanswered(connection)
             known = [row[0] for row in self.database.rows(connection, facts)]
             gone = [name for name in known if name not in LASTING and (name in values or not keep(name))]
             for part in chunks(gone):
@@ -474,6 +519,13 @@ class Store:
 
     def _has_answers(self, connection: sa.Connection) -> bool:
         return connection.scalar(sa.select(answers.c.number).where(answers.c.kind != "invalid").limit(1)) is not None
+
+    def _check_unanswered(self, connection: sa.Connection) -> None:
+        if self._has_answers(connection):
+            raise ResumeError(
+                f"an answer has just arrived in {self.path}, so its settings and queries stay",
+                hint="the recorded settings, or another store",
+            )
 
     @checked
     def sizes_of(self, ids: Collection[str] | None = None) -> dict[str, tuple[Size, ...]]:
@@ -588,8 +640,12 @@ class Store:
 
     @checked
     def revise_queries(
-        self, changed: Sequence[Query], facts_now: Mapping[str, Callable[[Any], Any]] | None = None
-    ) -> None:
+        self,
+        changed: Sequence[Query],
+        facts_now: Mapping[str, Callable[[Any], Any]] | None = None,
+        *,
+        unless: Callable[[], bool] = lambda: False,
+    ) -> bool:
         """Replace the number of wanted answers and the terms of queries by those of these queries, all or none.
 
         Parameters
@@ -598,6 +654,13 @@ class Store:
             The queries, as they are now.
         facts_now:
             Facts to replace in the same transaction, by name, as :meth:`revise` does it.
+        unless:
+            Called while no other process writes; if it returns True, nothing is changed.
+
+        Returns
+        -------
+        done:
+            Whether they were replaced.
 
         Raises
         ------
@@ -605,6 +668,8 @@ class Store:
             There is no query with such a round and rank.
         """
         with self.database.transaction() as connection:
+            if unless():
+                return False
             for query in changed:
                 key = queries.c.round == query.round, queries.c.rank == query.rank
                 if not (found := self.database.rows(connection, queries, *key)):
@@ -618,6 +683,7 @@ class Store:
                     self.database.insert(connection, query_terms, [] if after is None else [after])
             for name, change in (facts_now or {}).items():
                 self._revise(connection, name, change)
+        return True
 
     def delete_queries(self) -> None:
         """Delete all queries, none of which was answered, and their invalid answers.
@@ -628,11 +694,7 @@ class Store:
             Another process has just recorded an answer.
         """
         with self.database.transaction() as connection:
-            if self._has_answers(connection):
-                raise ResumeError(
-                    f"an answer has just arrived in {self.path}, so its queries stay",
-                    hint="the recorded settings, or another store",
-                )
+            self._check_unanswered(connection)
             self.database.delete(connection, queries)
             self.database.delete(connection, query_terms)
             self.database.delete(connection, answers)
@@ -729,12 +791,18 @@ class Store:
             )
 
     @checked
-    def reject(self, numbers: Collection[int], reason: str) -> None:
-        """Send answers back; they do not count any more."""
+    def reject(self, numbers: Collection[int], reason: str) -> int:
+        """Send answers back; they do not count any more. Return how many these are.
+
+        Answers to images that were removed meanwhile stay empty.
+        """
+        done = 0
         with self.database.transaction() as connection:
             for part in chunks(numbers):
-                found = self.database.rows(connection, answers, answers.c.number.in_(part))
+                found = self.database.rows(connection, answers, answers.c.number.in_(part), answers.c.kind != "invalid")
                 self.database.change(connection, answers, found, rejected=reason)
+                done += len(found)
+        return done
 
     # Removal.
 
@@ -947,3 +1015,14 @@ def _with_count(before: Mapping[str, int] | None, result: RoundResult) -> dict[s
     """
     counts = {number: n for number, n in (before or {}).items() if int(number) < result.round}
     return {**counts, **({str(result.round): result.n_unasked} if result.n_unasked else {})} or None
+
+
+def in_one_moment(work: F) -> F:
+    """Let a function see one state of the record that is its first argument: see :meth:`Store.moment`."""
+
+    @wraps(work)
+    def wrapper(record: Store, /, *args: Any, **kwargs: Any) -> Any:
+        with record.moment():
+            return work(record, *args, **kwargs)
+
+    return wrapper  # type: ignore[return-value]

@@ -9,6 +9,7 @@ from alkit.arguments.checked import check_argument
 from alkit.errors import ConfigurationError, QueryError, nearest, one_line
 from alkit.record.assigning import due_of, time_now
 from alkit.record.people import recorded_people
+from alkit.record.snapshot import Snapshot
 from alkit.record.store import Store
 from alkit.values.queries import Query
 
@@ -19,27 +20,31 @@ def reject(store: Store, id: str, reason: str, annotator: str | None = None) -> 
         raise ConfigurationError(
             "reason must say what is wrong with the answer, because the annotator sees this text", got=repr(reason)
         )
-    snapshot, reason = store.snapshot(), one_line(reason)
-    known = snapshot.known.get(id)
-    back = [answer for answer in known.counted if annotator in (None, answer.annotator)] if known else []
-    if not back:
-        own = [answer for answer in snapshot.answers if answer.id == id and annotator in (None, answer.annotator)]
-        if any(answer.rejected == reason for answer in own):
-            return  # the same call was killed, or reported an error, after its change was written
-        whose = "" if annotator is None else f" of {annotator!r}"
-        raise QueryError(
-            f"{id!r} has no answer{whose} to send back", hint="Experiment.answers(), which lists the ids and annotators"
-        )
-    _give_time(store, id)  # first, because a call that is made again after it was killed stops above
-    store.reject([answer.number for answer in back], reason)
+    reason, done = one_line(reason), False
+    while not done:
+        snapshot = store.snapshot()
+        known = snapshot.known.get(id)
+        back = [answer for answer in known.counted if annotator in (None, answer.annotator)] if known else []
+        if not back:
+            own = [answer for answer in snapshot.answers if answer.id == id and annotator in (None, answer.annotator)]
+            if any(answer.rejected == reason for answer in own):
+                return  # the same call was killed, or reported an error, after its change was written
+            whose = "" if annotator is None else f" of {annotator!r}"
+            raise QueryError(
+                f"{id!r} has no answer{whose} to send back",
+                hint="Experiment.answers(), which lists the ids and annotators",
+            )
+        # First, because a call that is made again after it was killed stops above. Others may write between the two.
+        done = _give_time(store, snapshot, id) and store.reject([answer.number for answer in back], reason) > 0
 
 
-def _give_time(store: Store, id: str) -> None:
-    """Give the people of an image the usual time, if its query has a deadline."""
-    queries = [entry.query for entry in store.asked() if entry.query.id == id and not entry.is_review]
+def _give_time(store: Store, snapshot: Snapshot, id: str) -> bool:
+    """Give the people of an image the usual time, if it has a deadline; return False if the record has changed."""
+    queries = [entry.query for entry in snapshot.asked if entry.query.id == id and not entry.is_review]
     due = due_of(recorded_people(store), time_now(store))
-    if queries and queries[-1].due is not None and due is not None:
-        store.revise_queries([replace(queries[-1], due=due)])
+    if not queries or queries[-1].due is None or due is None:
+        return True
+    return store.revise_queries([replace(queries[-1], due=due)], unless=lambda: store.snapshot() is not snapshot)
 
 
 def withdraw(store: Store, ids: Collection[str] | None = None) -> tuple[Query, ...]:

@@ -14,10 +14,11 @@ from alkit.record.label_files import LabelFiles, at_one_size, fit_of
 from alkit.record.reviews import decided_by_review
 from alkit.record.settings import Settings
 from alkit.record.states import Recorded
-from alkit.record.store import Store
+from alkit.record.store import Store, in_one_moment
 from alkit.values.label_spec import Label
 
 
+@in_one_moment
 def recorded_agreement(store: Store, below: float | None = None) -> Agreement:
     """Return how well the annotators of a record agree.
 
@@ -49,6 +50,7 @@ def recorded_agreement(store: Store, below: float | None = None) -> Agreement:
     return replace(found, settled=frozenset(by_senior | by_review.keys()))
 
 
+@in_one_moment
 def recorded_doubts(store: Store, ids: Collection[str] | None = None) -> tuple[Doubt, ...]:
     """Return the masks of a record that may be mistakes, by image and annotator.
 
@@ -83,6 +85,7 @@ def recorded_doubts(store: Store, ids: Collection[str] | None = None) -> tuple[D
     return tuple(found)
 
 
+@in_one_moment
 def recorded_differences(store: Store, ids: Collection[str]) -> dict[str, tuple[str, ...]]:
     """Return by id the annotators of these images whose labels differ, if only the latest label is trained on.
 

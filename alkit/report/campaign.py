@@ -16,7 +16,7 @@ from alkit.record.facts import QUEUE
 from alkit.record.grouping import allowed_in_record
 from alkit.record.removing import REMOVED
 from alkit.record.settings import Settings
-from alkit.record.store import Store
+from alkit.record.store import Store, in_one_moment
 from alkit.record.testsets import test_set
 from alkit.record.unread import list_unread
 from alkit.report.annotators import recorded_agreement, recorded_doubts
@@ -34,6 +34,7 @@ USUAL_BATCH = 30
 
 
 @checked
+@in_one_moment
 def campaign_summary(record: Store, batch: int | None = None, *, hours: float | None = None) -> CampaignSummary:
     """Return the summary of a record, with the advice of all stopping rules for a next batch of `batch` images.
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 from alkit.record.assigning import due_of, time_now
 from alkit.record.disputes import ASKED_MORE, recorded_disputes
 from alkit.record.people import recorded_people
-from alkit.record.store import Store
+from alkit.record.snapshot import Snapshot
+from alkit.record.store import RemovedMeanwhileError, Store
 from alkit.report.annotators import recorded_agreement
 from alkit.values.queries import Query
 
@@ -19,21 +20,36 @@ def ask_about_disputes(store: Store) -> tuple[str, ...]:
     senior; or for the person who has a share and has not answered, or for anybody. They get the usual time. The senior
     takes the place of the person who was asked as the one more and has not answered.
     """
+    while True:
+        try:
+            with store.moment():
+                snapshot = store.snapshot()
+                changed, told = _one_more(store, snapshot)
+        except RemovedMeanwhileError:
+            continue
+        if not changed:
+            return ()
+        facts = {ASKED_MORE: lambda former, told=told: told}
+        if store.revise_queries(changed, facts, unless=lambda seen=snapshot: store.snapshot() is not seen):
+            return tuple(query.id for query in changed)
+
+
+def _one_more(store: Store, snapshot: Snapshot) -> tuple[list[Query], list[str]]:
+    """Return the queries of images about which one more person is asked now, and the images that were ever asked so."""
     disputes = recorded_disputes(store)
     if disputes.decided not in ("third", "senior"):
-        return ()
-    snapshot = store.snapshot()
+        return [], []
     if not any(len(known.labels) > 1 for known in snapshot.known.values()):
-        return ()
+        return [], []
     queries = {query.id: query for query in snapshot.queries}
     waiting = {entry.query.id for entry in snapshot.open}
     before = set(store.fact(ASKED_MORE) or ())
     people, now, senior = recorded_people(store), time_now(store), disputes.senior
     changed: list[Query] = []
     for id in recorded_agreement(store, disputes.below).disputed:
-        names = {answer.annotator for answer in snapshot.known[id].counted}
         if id not in queries or (id in waiting and not (senior and id in before)):
             continue
+        names = {answer.annotator for answer in snapshot.known[id].counted}
         query = queries[id]
         if senior in {*names, *query.assigned} if senior else id in before:
             continue
@@ -41,7 +57,4 @@ def ask_about_disputes(store: Store) -> tuple[str, ...]:
         assigned = (*(name for name in query.assigned if name in names), *asked) if asked else ()
         due = due_of(people, now) or query.due
         changed.append(replace(query, wanted=len(names) + 1, assigned=assigned, due=due))
-    if changed:
-        told = sorted(before | {query.id for query in changed})
-        store.revise_queries(changed, {ASKED_MORE: lambda former: told})
-    return tuple(query.id for query in changed)
+    return changed, sorted(before | {query.id for query in changed})

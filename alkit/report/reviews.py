@@ -14,7 +14,7 @@ from alkit.record.reviewed import facts_of_reviews
 from alkit.record.reviews import Why, answers_to_reviews, asked_again, place_of
 from alkit.record.settings import Settings
 from alkit.record.states import Recorded
-from alkit.record.store import Store
+from alkit.record.store import Store, in_one_moment
 
 KEPT = 0.9
 """A label is kept if the second one agrees with it at least so much: by Dice, or by the share of equal decisions."""
@@ -65,6 +65,7 @@ class Review:
     reason: str = ""
 
 
+@in_one_moment
 def recorded_reviews(store: Store) -> tuple[Review, ...]:
     """Return the reviews of a record, except withdrawn ones, in the order in which they were asked.
 

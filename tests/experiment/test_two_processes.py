@@ -3,9 +3,13 @@
 import numpy as np
 import pytest
 from parts import MeanLearner
+from PIL import Image
 
 import alkit
-from alkit.errors import AlkitError, ResumeError
+from alkit.errors import AlkitError, QueryError, ResumeError, StoreBusyError
+from alkit.experiment import audit as audit_module
+from alkit.record import Store, grouping
+from alkit.values import Disputes, People
 
 IDS = "abcdefgh"
 IMAGES = np.random.default_rng(0).integers(256, size=(8, 1, 8, 8), dtype=np.uint8)
@@ -87,3 +91,163 @@ def test_a_removal_that_fails_halfway_is_completed_by_the_same_call(opened, monk
     one.remove("a", "consent withdrawn")
     assert "a" not in one.candidates
     assert "a" not in one.ask(5)
+
+
+def between(monkeypatch, owner, name, work):
+    """Let another process work just before a function is called for the first time."""
+    function = getattr(owner, name)
+
+    def late(*given, **more):
+        monkeypatch.setattr(owner, name, function)
+        work()
+        return function(*given, **more)
+
+    monkeypatch.setattr(owner, name, late)
+
+
+def everything(tmp_path):
+    return b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+GROUPS = {id: f"patient {id}" for id in IDS[:6]}
+
+
+def grouped(tmp_path, groups=GROUPS, **more):
+    pool = alkit.ArrayPool(IMAGES[:6], ids=list(IDS[:6]), groups=groups)
+    strategy, given = alkit.strategy("random"), {"learner": alkit.testing.Brightness(), **more}
+    return alkit.Experiment(pool, strategy=strategy, store=tmp_path / "c.db", classes=("skin", "lesion"), **given)
+
+
+def test_the_group_of_an_image_that_was_removed_while_the_record_was_opened_does_not_return(tmp_path, monkeypatch):
+    other = grouped(tmp_path)
+    with monkeypatch.context() as patch:
+        between(patch, grouping, "groups_form", lambda: other.remove("a", "consent withdrawn"))
+        grouped(tmp_path, {id: f"{name} again" for id, name in GROUPS.items()})
+    store = other._parts.store
+    assert "a" not in store.fact("groups")
+    assert store.fact("groups")["b"][0] == "patient b again"
+    assert b"patient a" not in everything(tmp_path)
+
+
+def test_an_opening_does_not_undo_a_change_of_the_groups(opened, tmp_path, monkeypatch):
+    grouped(tmp_path)
+    between(monkeypatch, grouping, "groups_form", lambda: grouped(tmp_path, {**GROUPS, "b": "patient c"}))
+    one = opened()
+    assert one._parts.store.fact("groups")["b"][0] == "patient c"
+
+
+def test_kinds_of_a_removed_image_are_not_recorded_again(tmp_path):
+    kinds = {id: f"kind of {id}" for id in IDS[:6]}
+    more = {"metrics": ["dice", alkit.evaluation.PerGroup("dice", kinds)]}
+    grouped(tmp_path, **more).remove("a", "consent withdrawn")
+    grouped(tmp_path, {id: GROUPS[id] for id in GROUPS}, **more)
+    assert b"kind of a" not in everything(tmp_path)
+    assert b"kind of b" in everything(tmp_path)
+
+
+def test_a_removed_image_is_not_drawn_for_the_audit_set(opened, tmp_path, monkeypatch):
+    other = opened()
+    between(monkeypatch, audit_module, "_is_settled", lambda: other.remove("a", "consent withdrawn"))
+    with pytest.raises(ResumeError, match="have changed since it was opened"):
+        opened(audit=2)
+    assert other.audit == ()
+    assert "a" not in opened(audit=2).audit
+
+
+def test_a_record_that_is_opened_while_an_image_is_removed_does_not_take_it_in_again(opened, tmp_path, monkeypatch):
+    other = opened()
+    between(monkeypatch, Store, "exclusive", lambda: other.remove("a", "consent withdrawn"))
+    one = opened(learner=MeanLearner())  # nothing was asked yet, so the settings may change
+    assert "a" not in one.pool.ids
+    assert "a" not in Store(tmp_path / "c.db").fact("images")
+
+
+def test_settings_are_not_replaced_after_the_first_answer(opened, monkeypatch):
+    other = opened()
+    between(monkeypatch, Store, "declare", lambda: other.tell({"b": MASK}, unasked=True))
+    with pytest.raises(ResumeError, match="an answer has just arrived"):
+        opened(learner=MeanLearner())
+    assert other.fit().n_labels == 1
+
+
+def test_a_place_of_the_images_that_was_read_before_a_change_is_not_recorded_after_it(tmp_path, monkeypatch):
+    for folder in ("images", "moved"):
+        (tmp_path / folder).mkdir()
+        for id, image in zip(IDS, IMAGES, strict=True):
+            Image.fromarray(image[0]).save(tmp_path / folder / f"{id}.png")
+
+    def opened(folder, size, **more):
+        pool = alkit.ImagePool(tmp_path / folder, size=size, grayscale=True)
+        learner, strategy = alkit.testing.Brightness(), alkit.strategy("random")
+        return alkit.Experiment(pool, learner, strategy, tmp_path / "c.db", classes=("skin", "lesion"), **more)
+
+    opened("images", 8).tell({"b": MASK}, unasked=True)
+    between(monkeypatch, Store, "revise", lambda: opened("images", 4, change=True))
+    with pytest.raises(ResumeError, match="have changed since it was opened"):
+        opened("moved", 8)
+    again = alkit.Experiment.open(tmp_path / "c.db", learner=alkit.testing.Brightness())
+    assert again.pool.read(["a"]).shape[-1] == 4
+
+
+def test_an_answer_of_an_image_that_is_removed_meanwhile_is_not_sent_back(opened, tmp_path, monkeypatch):
+    one, other = opened(people=People({"ann": 1}, days=3)), opened()
+    (id,) = one.ask(1)
+    one.tell({id: MASK}, annotator="ann")
+    between(monkeypatch, Store, "reject", lambda: other.remove(id, "consent withdrawn"))
+    with pytest.raises(QueryError, match=f"'{id}' has no answer to send back"):
+        one.reject(id, "a rare reason")
+    assert b"a rare reason" not in everything(tmp_path)
+
+
+def test_nobody_is_asked_about_a_disputed_image_that_is_removed_meanwhile(opened, tmp_path, monkeypatch):
+    people = {"annotators": 2, "join": "majority", "people": People({"ann": 1, "ben": 1, "a rare name": 1}, days=3)}
+    one, other = opened(**people), opened(**people)
+    one.decide_disputes(Disputes("third"))
+    (id,) = one.ask(1)
+    told = one.queries()[0].assigned
+    left = next(name for name in ("ann", "ben", "a rare name") if name not in told)
+    one.tell({id: MASK}, annotator=told[0])
+    between(monkeypatch, Store, "revise_queries", lambda: other.remove(id, "consent withdrawn"))
+    one.tell({id: 1 - MASK}, annotator=told[1])
+    store = Store(tmp_path / "c.db")
+    (entry,) = store.asked()
+    assert (entry.query.assigned, entry.query.wanted, store.fact("asked_more")) == ((), 2, None), left
+
+
+def test_an_assignment_does_not_undo_that_one_more_person_is_asked(opened, tmp_path, monkeypatch):
+    more = {"annotators": 2, "join": "majority"}
+    one, other = opened(**more), opened(**more)
+    one.decide_disputes(Disputes("third"))
+    (id,) = one.ask(1)
+    one.tell({id: MASK}, annotator="ann")
+    between(monkeypatch, Store, "revise_queries", lambda: other.tell({id: 1 - MASK}, annotator="ben"))
+    (query,) = one.assign([id], ["cid"])
+    assert (query.assigned, query.wanted) == (("cid",), 3)
+    assert one.open_ids == (id,)
+
+
+@pytest.mark.parametrize("change", ["disputes", "metrics"])
+def test_what_a_training_goes_by_does_not_change_while_it_runs(opened, change, monkeypatch):
+    one = opened()
+    one.tell({"a": MASK, "b": MASK}, unasked=True)
+    other = opened(wait=0.1)
+    changes = {
+        "disputes": lambda: other.decide_disputes(Disputes("ignore")),
+        "metrics": lambda: opened(metrics=["iou"], wait=0.1),
+    }
+    with one._parts.store.exclusive(), pytest.raises(StoreBusyError):
+        changes[change]()
+    changes[change]()
+
+
+def test_the_size_can_change_after_an_image_was_removed_that_was_asked_for(tmp_path):
+    def opened(images, **more):
+        pool, strategy = alkit.ArrayPool(images, ids=list(IDS)), alkit.strategy("random")
+        learner = alkit.testing.Brightness()
+        return alkit.Experiment(pool, learner, strategy, tmp_path / "c.db", classes=("skin", "lesion"), **more)
+
+    one = opened(IMAGES)
+    first, second = one.ask(2)
+    one.tell({second: MASK})
+    one.remove(first, "consent withdrawn")
+    assert opened(IMAGES[..., ::2, ::2], change=True).fit().n_labels == 1

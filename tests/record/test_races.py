@@ -55,7 +55,7 @@ def test_an_answer_that_arrives_while_a_run_is_begun_again_is_kept(world, tmp_pa
     id = experiment.open_ids[0]
     answer = Answer(id, world.masks[id], "ann")
     meanwhile(monkeypatch, "delete_queries", partial(experiment.receive, [answer]))
-    with pytest.raises(ResumeError, match=r"an answer has just arrived in .*, so its queries stay"):
+    with pytest.raises(ResumeError, match=r"an answer has just arrived in .*, so its settings and queries stay"):
         world.experiment(tmp_path / "e.db", learner=OTHER, classes=CLASSES)
     assert [told.id for told in experiment.answers()] == [id]
     assert world.experiment(tmp_path / "e.db", classes=CLASSES).open_ids == experiment.open_ids

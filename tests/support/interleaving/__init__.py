@@ -1,0 +1,1 @@
+"""Run a second step at every point of a first one, on one record; ``python -m interleaving --help``."""
