@@ -100,14 +100,15 @@ def commit_round(
         There is no label, or all labels are held out.
     """
     note_edits(parts)
-    snapshot = parts.store.snapshot()
-    answered, known = snapshot.known, parts.known()
-    usable = parts.representations.known_ids
-    pseudo = {id: file for id, file in parts.store.pseudo_labels(number).items() if id in usable}
-    decided = decide(parts, known)
-    pseudo = {id: file for id, file in pseudo.items() if id not in known}
     rule = join_rule(parts.terms.join)
-    everything = parts.labels.of(decided.known, pseudo, parts.settings.spec, rule, decided.joins)
+    with parts.store.moment():  # answers may arrive meanwhile, and the round must say which ones it was trained on
+        snapshot = parts.store.snapshot()
+        answered, known = snapshot.known, parts.known()
+        usable = parts.representations.known_ids
+        pseudo = {id: file for id, file in parts.store.pseudo_labels(number).items() if id in usable}
+        decided = decide(parts, known)
+        pseudo = {id: file for id, file in pseudo.items() if id not in known}
+        everything = parts.labels.of(decided.known, pseudo, parts.settings.spec, rule, decided.joins)
     pseudo_ids = set(everything.pseudo_ids)
     notes = [*warnings, *decided.notes]
     audited, apart = set_apart(parts, everything.ids, notes)

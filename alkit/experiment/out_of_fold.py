@@ -42,10 +42,11 @@ def label_qualities(parts: Parts, folds: int = FOLDS) -> dict[str, float]:
     store = parts.store
     with store.exclusive():
         parts.settings.agreed.check()
-        decided = decide(parts, parts.known())
         rule = join_rule(parts.terms.join)
-        everything = parts.labels.of(decided.known, {}, parts.settings.spec, rule, decided.joins)
-        never = _never_trained(parts, everything.ids)
+        with store.moment():  # answers may arrive meanwhile, and the figures are those of certain labels
+            decided = decide(parts, parts.known())
+            everything = parts.labels.of(decided.known, {}, parts.settings.spec, rule, decided.joins)
+            never = _never_trained(parts, everything.ids)
         units = _units(parts, everything.ids)
         if len(units) < folds:
             raise QueryError(

@@ -113,7 +113,9 @@ def _pool_without(parts: Parts, id: str) -> Pool:
 def _without(parts: Parts, id: str) -> Parts:
     """Return the parts without an image that was removed: by this call, by one that failed, or by another process."""
     parts.settings.agreed.accept_removal()
-    return with_pool(parts, _pool_without(parts, id), same_groups=True) if id in parts.representations.known_ids else parts
+    return (
+        with_pool(parts, _pool_without(parts, id), same_groups=True) if id in parts.representations.known_ids else parts
+    )
 
 
 def _facts(

@@ -16,7 +16,7 @@ from alkit.pools.sizes import mask_sizes
 from alkit.record.reviewed import REVIEWS, facts_of_reviews
 from alkit.record.reviews import Why, answers_to_reviews, asked_again, place_of
 from alkit.record.snapshot import Snapshot
-from alkit.record.states import Recorded
+from alkit.record.states import Answered, Recorded
 from alkit.report.annotators import recorded_agreement
 from alkit.values.label_spec import Label, Size
 from alkit.values.people import check_name
@@ -46,21 +46,22 @@ def review(parts: Parts, n: int, folds: int, random: int | None, by: str, *, sho
         check_name(by)
     with parts.store.exclusive():
         parts.settings.agreed.check()
-        snapshot = parts.store.snapshot()
+        with parts.store.moment():  # answers may arrive meanwhile
+            snapshot, known = parts.store.snapshot(), parts.known()
         # A call that was killed before its reviews were sent is completed by the same call.
         unsent = tuple(entry.query.id for entry in snapshot.open_reviews if entry.sent_at is None)[:n]
         n, random = n - len(unsent), max(0, random - sum(_why(parts, id) == "random" for id in unsent))
         if not n:
             return unsent
-        able = _able(parts, snapshot)
+        able = _able(parts, snapshot, known)
         if n > len(able):
             raise QueryError(
                 f"cannot review {n}{' more' if unsent else ''} labels: only {len(able)} can be asked again",
-                got=f"{len(parts.known())} labelled images",
+                got=f"{len(known)} labelled images",
                 hint="a smaller n; images with an open query or review, and labels that were reviewed, are left out",
             )
         chosen = _choose(parts, able, n, folds, min(random, n))
-        _record(parts, snapshot, chosen, by, show_first=show_first)
+        _record(parts, snapshot, known, chosen, by, show_first=show_first)
     parts.report(Progress("ask", n, n))
     return (*unsent, *(entry.id for entry in chosen))
 
@@ -72,7 +73,7 @@ def _why(parts: Parts, id: str) -> str:
     return next((str(about.get(place_of(entry.query), {}).get("why")) for entry in entries), "")
 
 
-def _able(parts: Parts, snapshot: Snapshot) -> list[str]:
+def _able(parts: Parts, snapshot: Snapshot, known: Mapping[str, Answered]) -> list[str]:
     """Return the labelled images that can be asked again, sorted: no query is open, and the label was not reviewed."""
     reviews, about = asked_again(snapshot.asked), facts_of_reviews(parts.store)
     given = answers_to_reviews(reviews, snapshot.answers)
@@ -85,10 +86,8 @@ def _able(parts: Parts, snapshot: Snapshot) -> list[str]:
     still_open = {entry.query.id for entry in (*snapshot.open, *snapshot.open_reviews)}
     return sorted(
         id
-        for id, known in parts.known().items()
-        if known.labels
-        and id not in still_open
-        and not {answer.number for answer in known.labels} <= seen.get(id, set())
+        for id, own in known.items()
+        if own.labels and id not in still_open and not {answer.number for answer in own.labels} <= seen.get(id, set())
     )
 
 
@@ -120,8 +119,16 @@ def _choose(parts: Parts, able: Sequence[str], n: int, folds: int, random: int) 
     return [everything[row] for row in rng.permutation(len(everything))]
 
 
-def _record(parts: Parts, snapshot: Snapshot, chosen: Sequence[Chosen], by: str, *, show_first: bool) -> None:
-    ids, known = [entry.id for entry in chosen], parts.known()
+def _record(
+    parts: Parts,
+    snapshot: Snapshot,
+    known: Mapping[str, Answered],
+    chosen: Sequence[Chosen],
+    by: str,
+    *,
+    show_first: bool,
+) -> None:
+    ids = [entry.id for entry in chosen]
     number = next_round(snapshot.rounds)
     rank = parts.store.count_ranks(number)
     sizes = mask_sizes(parts.pool, ids)

@@ -150,14 +150,15 @@ def choose(parts: Parts, model: LastModel, n: int) -> Chosen:
         The strategy failed, or its selection breaks its promise.
     """
     find_near_duplicates(parts)
-    candidates, number = parts.candidates(), next_round(parts.store.rounds())
-    audit = audit_queries(parts, n, len(candidates))
+    with parts.store.moment():  # answers may arrive meanwhile
+        candidates, number = parts.candidates(), next_round(parts.store.rounds())
+        audit = audit_queries(parts, n, len(candidates))
+        told = [id for id, known in parts.known().items() if known.labels]
+        partly = set(told)
+        told += [query.id for query in parts.open_queries() if query.id not in partly]
+        apart = parts.apart(told)
+        labelled = tuple(id for id in told if id not in apart)
     n = check_number_of_images(parts, candidates, n, number, len(audit))
-    told = [id for id, known in parts.known().items() if known.labels]
-    partly = set(told)
-    told += [query.id for query in parts.open_queries() if query.id not in partly]
-    apart = parts.apart(told)
-    labelled = tuple(id for id in told if id not in apart)
     if number == 0:
         rehearse_once(parts)
         check_enough(parts, "n", n, len(labelled))

@@ -30,7 +30,7 @@ class Agreed:
     form: Written | None = None
 
     def checked(self, value: T) -> T:
-        """Return a value after :meth:`check`: in a transaction nobody changes the configuration before it is recorded."""
+        """Return a value after :meth:`check`: in a transaction, the configuration stays until it is recorded."""
         self.check()
         return value
 

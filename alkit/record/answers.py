@@ -2,6 +2,8 @@
 
 Answers may come in any order, in part and more than once, from several processes at a time. All answers of a call are
 compared with the record in the transaction that records them.
+
+The module is long because everything that decides about an answer is in one place.
 """
 
 from __future__ import annotations

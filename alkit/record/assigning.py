@@ -10,7 +10,7 @@ same assignment.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -47,6 +47,11 @@ class HandedOn:
 def time_now(store: Store) -> datetime:
     """Return the time now by the clock of a record."""
     return datetime.fromtimestamp(store.database.time_ns() // 10**9, UTC)
+
+
+def changed_since(store: Store, snapshot: Snapshot) -> Callable[[], bool]:
+    """Return a function that says whether queries, answers or rounds have changed since a snapshot was taken."""
+    return lambda: store.snapshot() is not snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +167,7 @@ def hand_on(store: Store, now: datetime | None = None) -> tuple[HandedOn, ...]:
             ]
             facts = {HANDED_ON: lambda before, new=new: [*(before or ()), *new]}
             # Answers that arrive meanwhile may ask one more person.
-            done = store.revise_queries(
-                list(last.values()), facts, unless=lambda seen=snapshot: store.snapshot() is not seen
-            )
+            done = store.revise_queries(list(last.values()), facts, unless=changed_since(store, snapshot))
     return tuple(found)
 
 
@@ -267,7 +270,7 @@ def assign_by_hand(
                 query = query if annotators is None else replace(query, wanted=annotators)
                 changed.append(query if due is None else replace(query, due=due))
             # Answers that arrive meanwhile may ask one more person.
-            done = store.revise_queries(changed, unless=lambda seen=snapshot: store.snapshot() is not seen)
+            done = store.revise_queries(changed, unless=changed_since(store, snapshot))
     return tuple(changed)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -66,7 +66,14 @@ FEW = 3
 """Number of images that a message names."""
 
 
-def restart(store: Store, recorded: Mapping[str, Any], facts: Mapping[str, Any], pool: Pool, terms: object) -> None:
+def restart(
+    store: Store,
+    recorded: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    pool: Pool,
+    terms: object,
+    kept: Collection[str],
+) -> None:
     """Record other settings in a record without answers.
 
     The queries of a schedule are deleted, so that the record is as good as new. Other queries that were sent may be
@@ -81,10 +88,12 @@ def restart(store: Store, recorded: Mapping[str, Any], facts: Mapping[str, Any],
         The new settings.
     pool, terms:
         The new images and terms.
+    kept:
+        Names of the facts that stay if the queries are deleted.
     """
     if store.fact(PLACE) is None and store.fact("schedule") is not None:
         store.delete_queries()
-        store.declare(facts, replace_all=True, unanswered=True)
+        store.replace(facts, kept.__contains__, unanswered=True)
         return
     ids = {query.id for query in store.queries()}
     other = any(recorded[name] != facts["configuration"][name] for name in ("strategy", "initial", "seed", "pool"))

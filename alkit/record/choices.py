@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from alkit.configuration.forms import Written
 from alkit.record.audit import AUDIT
 from alkit.record.changing import DISPUTES, GROUPS, RULES
@@ -19,8 +17,10 @@ KEPT = (DISPUTES, GROUPS, RULES, AUDIT, PEOPLE, KEEP, INSTRUCTIONS, TEST_SET, RE
 """Names of the facts that are kept."""
 
 
-def kept_choices(store: Store, classes: Written) -> dict[str, Any]:
-    """Return the facts that are kept; metrics only if they fit the new classes.
+def kept_choices(store: Store, classes: Written) -> frozenset[str]:
+    """Return the names of the facts that are kept; metrics only if they fit the new classes.
+
+    Their values are not read here, because another process may change them before the settings are replaced.
 
     Parameters
     ----------
@@ -28,8 +28,7 @@ def kept_choices(store: Store, classes: Written) -> dict[str, Any]:
         The written form of the new classes; None if they are not known yet.
     """
     fit = classes is not None and _kind(classes) == _kind(store.fact("classes"))
-    names = [*KEPT, *(MEASURES if fit else ())]
-    return {name: fact for name in names if (fact := store.fact(name)) is not None}
+    return frozenset([*KEPT, *(MEASURES if fit else ())])
 
 
 def _kind(classes: Written) -> tuple[object, object]:

@@ -1,4 +1,7 @@
-"""The settings an experiment was created with; they are checked whenever it is resumed."""
+"""The settings an experiment was created with; they are checked whenever it is resumed.
+
+The module is long because everything that compares settings with the recorded ones is in one place.
+"""
 
 from __future__ import annotations
 
@@ -117,15 +120,15 @@ class Settings:
                     offered = pool.ids
                 recorded = self._store.fact("configuration")
                 facts = {"configuration": configuration, "declared": declared, "seed": seed, "threads": _threads()}
+                kept = kept_choices(self._store, None if classes is None else written_form(as_spec(classes)))
                 begun = self._store.has_queries() or self._store.has_answers()  # answers that nobody asked for
                 if recorded is not None and change and not begun:
-                    change_early(self._store, self._new(facts, pool, classes))
+                    change_early(self._store, self._new(facts, pool))
                 elif recorded is None or not begun:
                     if recorded != configuration:  # unless another process has just recorded it
-                        new = self._new(facts, pool, classes)
-                        self._store.declare(new, replace_all=True, unanswered=not begun)
+                        self._store.replace(self._new(facts, pool), kept.__contains__, unanswered=not begun)
                 elif self._is_fresh() and self._is_other(recorded, configuration, declared):
-                    restart(self._store, recorded, self._new(facts, pool, classes), pool, parts["terms"])
+                    restart(self._store, recorded, self._new(facts, pool), pool, parts["terms"], kept)
                 elif {**recorded, "pool": None} == {**configuration, "pool": None} and not change:
                     # After the other settings, which come first.
                     pool, gone = self._restrict(pool, configuration["pool"])
@@ -159,11 +162,10 @@ class Settings:
         with self._store.no_connection():
             return pool, {**others, "pool": describe(pool)}
 
-    def _new(self, facts: Mapping[str, Any], pool: Pool, classes: LabelSpec | Sequence[str] | None) -> dict[str, Any]:
-        """Return the facts of a new record, with the choices of before whose default is that of the record."""
+    def _new(self, facts: Mapping[str, Any], pool: Pool) -> dict[str, Any]:
+        """Return the facts of a new record."""
         sides: dict[str, list[str]] = {"held_out": [], "trained": []}
-        kept = kept_choices(self._store, None if classes is None else written_form(as_spec(classes)))
-        return {**kept, **facts, "images": _images(pool), "campaign": secrets.token_hex(8), SIDES: sides}
+        return {**facts, "images": _images(pool), "campaign": secrets.token_hex(8), SIDES: sides}
 
     def _is_fresh(self) -> bool:
         """Whether nothing was answered; records of alkit 0.1 refuse other settings from the first query on."""

@@ -91,6 +91,7 @@ UNASKED = "unasked"
 _IN_SNAPSHOT = queries, query_terms, answers, answer_queries, rounds, round_figures
 """Tables of which a snapshot depends."""
 
+
 class RemovedMeanwhileError(StoreBusyError):
     """Another process has removed an image whose label was to be read."""
 
@@ -394,18 +395,10 @@ class Store:
         raise StoreError(f"{self.path} is damaged: the fact {name!r} is not what alkit writes", hint=REPAIR)
 
     @checked
-    def declare(self, values: Mapping[str, Any], *, replace_all: bool = False, unanswered: bool = False) -> None:
-        """Record facts, all or none; each may be recorded once. `replace_all` forgets all earlier ones.
-
-        Raises
-        ------
-        ResumeError
-            The record must be `unanswered`, and another process has just recorded an answer.
-        """
+    def declare(self, values: Mapping[str, Any], *, replace_all: bool = False) -> None:
+        """Record facts, all or none; each may be recorded once. `replace_all` forgets all earlier ones."""
         rows = [{"name": name, "value": stored_json(name, value)} for name, value in values.items()]
         with self.database.transaction() as connection:
-            if unanswered:
-                self._check_unanswered(connection)
             if replace_all:
                 self.database.delete(connection, facts, facts.c.name.not_in(LASTING))
             self.database.insert(connection, facts, rows)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from alkit.arguments.checked import check_argument
 from alkit.errors import ConfigurationError, QueryError, nearest, one_line
-from alkit.record.assigning import due_of, time_now
+from alkit.record.assigning import changed_since, due_of, time_now
 from alkit.record.people import recorded_people
 from alkit.record.snapshot import Snapshot
 from alkit.record.store import Store
@@ -44,7 +44,7 @@ def _give_time(store: Store, snapshot: Snapshot, id: str) -> bool:
     due = due_of(recorded_people(store), time_now(store))
     if not queries or queries[-1].due is None or due is None:
         return True
-    return store.revise_queries([replace(queries[-1], due=due)], unless=lambda: store.snapshot() is not snapshot)
+    return store.revise_queries([replace(queries[-1], due=due)], unless=changed_since(store, snapshot))
 
 
 def withdraw(store: Store, ids: Collection[str] | None = None) -> tuple[Query, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from alkit.record.assigning import due_of, time_now
+from alkit.record.assigning import changed_since, due_of, time_now
 from alkit.record.disputes import ASKED_MORE, recorded_disputes
 from alkit.record.people import recorded_people
 from alkit.record.snapshot import Snapshot
@@ -30,7 +30,7 @@ def ask_about_disputes(store: Store) -> tuple[str, ...]:
         if not changed:
             return ()
         facts = {ASKED_MORE: lambda former, told=told: told}
-        if store.revise_queries(changed, facts, unless=lambda seen=snapshot: store.snapshot() is not seen):
+        if store.revise_queries(changed, facts, unless=changed_since(store, snapshot)):
             return tuple(query.id for query in changed)
 
 

@@ -8,7 +8,10 @@ from PIL import Image
 import alkit
 from alkit.errors import AlkitError, QueryError, ResumeError, StoreBusyError
 from alkit.experiment import audit as audit_module
+from alkit.experiment import exporting, reviewing
+from alkit.experiment.parts import Parts
 from alkit.record import Store, grouping
+from alkit.record.label_files import LabelFiles
 from alkit.values import Disputes, People
 
 IDS = "abcdefgh"
@@ -164,7 +167,7 @@ def test_a_record_that_is_opened_while_an_image_is_removed_does_not_take_it_in_a
 
 def test_settings_are_not_replaced_after_the_first_answer(opened, monkeypatch):
     other = opened()
-    between(monkeypatch, Store, "declare", lambda: other.tell({"b": MASK}, unasked=True))
+    between(monkeypatch, Store, "replace", lambda: other.tell({"b": MASK}, unasked=True))
     with pytest.raises(ResumeError, match="an answer has just arrived"):
         opened(learner=MeanLearner())
     assert other.fit().n_labels == 1
@@ -251,3 +254,119 @@ def test_the_size_can_change_after_an_image_was_removed_that_was_asked_for(tmp_p
     one.tell({second: MASK})
     one.remove(first, "consent withdrawn")
     assert opened(IMAGES[..., ::2, ::2], change=True).fit().n_labels == 1
+
+
+def test_a_choice_that_is_made_while_the_settings_are_replaced_is_kept(opened, tmp_path, monkeypatch):
+    opened()
+    between(monkeypatch, Store, "replace", lambda: opened(keep="all"))
+    opened(learner=MeanLearner())
+    assert Store(tmp_path / "c.db").fact("keep") == "all"
+
+
+def test_a_removal_does_not_undo_a_change_of_the_groups(tmp_path, monkeypatch):
+    one = grouped(tmp_path)
+    grouped(tmp_path, {**GROUPS, "b": "patient c"})
+    one.remove("a", "consent withdrawn")
+    assert one._parts.store.fact("groups")["b"][0] == "patient c"
+
+
+def test_the_history_of_changes_does_not_keep_the_group_of_a_removed_image(tmp_path):
+    one = grouped(tmp_path)
+    one.ask(2)
+    other = grouped(tmp_path, {id: f"{name} again" for id, name in GROUPS.items()})
+    assert b"recorded patient a, now patient a again" in everything(tmp_path)
+    other.remove("a", "consent withdrawn")
+    assert b"patient a" not in everything(tmp_path)
+    (line, _) = (line for entry in other._parts.store.fact("changes") for line in entry["changed"])
+    assert line == "groups: other ones of 6 images"
+
+
+def test_an_answer_is_taken_while_the_disputed_image_of_another_one_is_removed(opened, monkeypatch):
+    more = {"annotators": 2, "join": "majority"}
+    one, other = opened(**more), opened(**more)
+    one.decide_disputes(Disputes("third"))
+    first, second = one.ask(2)
+    one.tell({first: MASK, second: MASK}, annotator="ann")
+    one.receive([alkit.Answer(first, np.flipud(MASK), "ben")])
+    between(monkeypatch, LabelFiles, "read", lambda: other.remove(first, "consent withdrawn"))
+    one.tell({second: 1 - MASK}, annotator="ben")
+    assert {query.id: query.wanted for query in other._parts.store.queries()} == {second: 3}
+
+
+def test_an_image_that_is_removed_while_it_is_sent_is_withdrawn_where_it_was_sent_to(opened, tmp_path, monkeypatch):
+    one, other = opened(), opened()
+    first, second = one.ask(2)
+    asked = alkit.FolderOracle(tmp_path / "out", tmp_path / "in", classes=one.spec, images=one.pool)
+    between(monkeypatch, alkit.FolderOracle, "ask", lambda: other.remove(first, "consent withdrawn"))
+    assert [query.id for query in one.send(asked)] == [second]
+    (withdrawn,) = (tmp_path / "out").rglob("withdrawn.txt")
+    assert withdrawn.parent.name.endswith(f"-{first}")
+
+
+def test_an_export_says_that_an_image_was_removed_meanwhile(opened, tmp_path, monkeypatch):
+    one, other = opened(), opened()
+    one.tell({"a": MASK, "b": MASK}, unasked=True)
+    between(monkeypatch, exporting, "make_folder", lambda: other.remove("a", "consent withdrawn"))
+    with pytest.raises(QueryError, match="'a' was removed while labels were exported, and its label is in"):
+        one.export_labels(tmp_path / "labels")
+
+
+def test_an_export_that_cannot_read_the_label_of_a_removed_image_says_so(opened, tmp_path, monkeypatch):
+    one, other = opened(wait=0.1), opened(wait=0.1)
+    one.tell({"a": MASK, "b": 1 - MASK}, unasked=True)
+
+    def remove():
+        with pytest.raises(StoreBusyError, match=r"another process has .* open"):
+            other.remove("a", "consent withdrawn")
+
+    between(monkeypatch, LabelFiles, "read", remove)
+    with pytest.raises(StoreBusyError, match="another process has just removed an image"):
+        one.export_labels(tmp_path / "labels")
+    other.remove("a", "consent withdrawn")
+    assert b"labels" not in everything(tmp_path / "c.db.files")
+
+
+def test_labels_of_a_call_that_fails_do_not_stay_if_their_image_was_removed(opened, tmp_path, monkeypatch):
+    one, other = opened(), opened()
+    first, second = one.ask(2)
+    keep, calls = LabelFiles.keep, []
+
+    def keep_late(self, label):
+        if calls:  # the other label, which the removal deletes, is stored already
+            other.remove(first, "consent withdrawn")
+        calls.append(label)
+        return keep(self, label)
+
+    monkeypatch.setattr(LabelFiles, "keep", keep_late)
+    with pytest.raises(AlkitError):
+        one.receive([alkit.Answer(second, MASK), alkit.Answer(first, 1 - MASK)])
+    assert not list((tmp_path / "c.db.files").glob("*.png"))
+
+
+def test_readings_of_one_moment_see_one_state(opened):
+    one, other = opened(), opened()
+    store = one._parts.store
+    with store.moment():
+        before = store.snapshot()
+        other.tell({"a": MASK}, unasked=True)
+        assert store.snapshot() is before
+        with store.moment():
+            assert not store.has_answers()
+    assert store.has_answers()
+
+
+def test_a_round_is_trained_on_the_labels_that_it_says_it_was_trained_on(opened, monkeypatch):
+    one, other = opened(), opened()
+    one.tell({"a": MASK}, unasked=True)
+    between(monkeypatch, Parts, "known", lambda: other.tell({"b": MASK}, unasked=True))
+    assert one.fit().n_labels == 1
+    assert (one.fit().round, one.fit().round) == (1, 1)
+    assert one.history[-1].n_labels == 2
+
+
+def test_a_label_that_is_sent_back_while_reviews_are_chosen_is_no_error(opened, monkeypatch):
+    one, other = opened(), opened()
+    ids = one.ask(4)
+    one.tell(dict.fromkeys(ids, MASK))
+    between(monkeypatch, reviewing, "label_qualities", lambda: other.reject(ids[0], "sloppy"))
+    assert set(one.review(4, random=2, folds=2)) == set(ids)

@@ -76,7 +76,11 @@ def main() -> None:
                 pairs.Trial(trials, one, two).run(given.every, given.at, place_of)
                 if time.monotonic() - last > 30:
                     last = time.monotonic()
-                    print(f"{name}: {place_of} of {len(every)} after {last - begun:.0f} s, {len(tally.wrong)} wrong", file=sys.stderr, flush=True)
+                    print(
+                        f"{name}: {place_of} of {len(every)} after {last - begun:.0f} s, {len(tally.wrong)} wrong",
+                        file=sys.stderr,
+                        flush=True,
+                    )
     result = {"counts": dict(tally.counts), "wrong": tally.wrong}
     result |= {"seconds": round(time.monotonic() - begun, 1), "cpu_seconds": round(sum(os.times()[:4]) - cpu, 1)}
     text = json.dumps(result, indent=1)

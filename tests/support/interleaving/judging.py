@@ -20,14 +20,16 @@ from alkit.record.check import check
 from alkit.record.repair import repair
 from alkit.report.campaign import campaign_summary
 
-from .worlds import World
+from .worlds import NEW, World
 
 NOT_COMPARED = {"digest", "asked_at", "told_at", "committed_at", "seconds", "due"}
 """Columns that hold times, or depend on them."""
 
 TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d[0-9:+.Z]*")
 
-UNFINISHED = re.compile(r"The removal of .*? was begun and is not finished: .*\n|\"unfinished_removals\": \[[^]]*\],\s*")
+UNFINISHED = re.compile(
+    r"The removal of .*? was begun and is not finished: .*\n|\"unfinished_removals\": \[[^]]*\],\s*"
+)
 """What a command says about a removal that goes on."""
 
 TABLES = "queries", "query_terms", "answers", "answer_queries", "pseudo_labels", "rounds", "round_figures", "facts"
@@ -48,7 +50,14 @@ def state(store: Path) -> dict[str, Any]:
                     row["sent_at"] = row["sent_at"] is not None
                 for name in NOT_COMPARED & row.keys():
                     del row[name]
-            found[table] = {row.pop("name"): plain(json.loads(row["value"])) for row in rows} if table == "facts" else rows
+            found[table] = (
+                {row.pop("name"): plain(json.loads(row["value"])) for row in rows} if table == "facts" else rows
+            )
+    if "configuration" in found["facts"]:  # the digest is left out if images are missing when another one is removed
+        found["facts"]["configuration"]["pool"].pop("content")
+    unusable = found["facts"].get("unusable") or {}
+    # A process that had listed the folder before the images were saved there says so, until the record is opened again.
+    found["facts"]["unusable"] = {id: why for id, why in unusable.items() if id not in NEW}
     return found
 
 
@@ -178,7 +187,10 @@ def wrong_figures(world: World) -> Iterator[str]:
             last[key] = row
     labelled = {id for (id, _), row in last.items() if row["kind"] == "label" and row["rejected"] is None}
     own = {"labels": len(labelled), "images": len(experiment.pool.ids)}
-    said = {"labels": summary.labels + sum(summary.unasked.values()), "images": rows["facts"]["configuration"]["pool"]["images"]}
+    said = {
+        "labels": summary.labels + sum(summary.unasked.values()),
+        "images": rows["facts"]["configuration"]["pool"]["images"],
+    }
     if own != said and "reviews" not in rows["facts"]:
         yield f"figures: {said}, computed {own}"
     if removed & set(experiment.pool.ids):

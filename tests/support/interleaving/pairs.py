@@ -19,6 +19,9 @@ from .worlds import Scene
 PARTLY = " open. Try: close it"
 """Words of the error of a removal that is complete but for former values of rows."""
 
+CHOOSE = "ask", "top_up", "review", "alkit ask -n 4", "alkit review -n 1"
+"""Steps that choose as many images as were missing when they began. Withdrawals do not wait for them."""
+
 CACHE_WAIT = "waits for the image cache"
 """What a step says that waits for the lock of the image cache, which the first one holds for a moment."""
 
@@ -89,7 +92,8 @@ def names_of(scene: Scene, only: Sequence[str] = ()) -> list[str]:
     return [
         name
         for name, step in STEPS.items()
-        if scene.name in step.scenes and (not only or any(word == name or (word[-1:] == "*" and name.startswith(word[:-1])) for word in only))
+        if scene.name in step.scenes
+        and (not only or any(word == name or (word[-1:] == "*" and name.startswith(word[:-1])) for word in only))
     ]
 
 
@@ -128,9 +132,14 @@ class Trials:
         """Return what a step does alone; it is taken once."""
         if name not in self._alone:
             self.scene.restore()
+            take(self.scene, STEPS[name])  # the first time, modules are imported
+            self.scene.restore()
             with points.armed():
                 told = take(self.scene, STEPS[name])
-            state, deletes = judging.state(self.scene.world.store), self._files - judging.label_files(self.scene.world.store)
+            state, deletes = (
+                judging.state(self.scene.world.store),
+                self._files - judging.label_files(self.scene.world.store),
+            )
             self._alone[name] = Alone(told, state, points.touched, points.within, bool(deletes))
         return self._alone[name]
 
@@ -225,7 +234,12 @@ class Trial:
         if other.startswith("busy:"):
             self.tally.counts["the second one is told to wait"] += 1
             if (own, end.state) != alone:
-                self._wrong(point, name, "a refused step changed something", judging.difference(alone[1], end.state) or [alone[0][:500], own[:500]])
+                self._wrong(
+                    point,
+                    name,
+                    "a refused step changed something",
+                    judging.difference(alone[1], end.state) or [alone[0][:500], own[:500]],
+                )
         elif own.startswith("busy:"):
             self.tally.counts["the first one is told to wait"] += 1
             if end.state != only_second:
@@ -241,11 +255,20 @@ class Trial:
             for word, one, two in zip(end.told, serial.told, reverse.told, strict=True)
         ):
             self.tally.counts["as one after the other"] += 1
+        elif self.names[0] in CHOOSE and "withdraw" in self.names[1]:
+            self.tally.counts["a query was withdrawn while others were chosen"] += 1
         elif end.state in (serial.state, reverse.state):
             which = serial if end.state == serial.state else reverse
-            self._wrong(point, name, "told something else", [f"{a[:400]} || {b[:400]}" for a, b in zip(which.told, end.told, strict=True) if a != b])
+            self._wrong(
+                point,
+                name,
+                "told something else",
+                [f"{a[:400]} || {b[:400]}" for a, b in zip(which.told, end.told, strict=True) if a != b],
+            )
         else:
-            closer = min((judging.difference(one.state, end.state) for one in (serial, reverse)), key=lambda d: len(str(d)))
+            closer = min(
+                (judging.difference(one.state, end.state) for one in (serial, reverse)), key=lambda d: len(str(d))
+            )
             self._wrong(point, name, "another state", [*closer, own[:300], other[:300]])
         self._judge_end(name, end.state, end.told, point)
 
@@ -265,7 +288,11 @@ class Trial:
         if key not in self.tally.known:
             self.tally.known.add(key)
             self.tally.counts["ends looked at closely"] += 1
-            for check in (judging.wrong_figures(world), judging.unlike_after_repair(world, found), judging.goes_on(world)):
+            for check in (
+                judging.wrong_figures(world),
+                judging.unlike_after_repair(world, found),
+                judging.goes_on(world),
+            ):
                 if lines := _all(check):
                     self._wrong(point, name, "afterwards", [*lines, *said])
 

@@ -103,7 +103,7 @@ class Points:
         if not self._armed:
             return
         if event == "open":
-            path, mode, flags = arguments
+            path, _, flags = arguments
             name = "write" if (flags or 0) & WRITES else "read"
         elif event in EVENTS:
             path, name = arguments[0], EVENTS[event]

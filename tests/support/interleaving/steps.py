@@ -34,7 +34,8 @@ class Step:
     removes:
         The role of the image that it removes.
     tells:
-        Whether what it says is about one moment. Commands that change a record also say what is open after that.
+        Whether what it says is about one moment. Commands that change a record also say what is open after that, files
+        that two processes read are new to one of them, and a repair of a copy cannot know whether a change follows.
     """
 
     do: Callable[[World], Any]
@@ -50,9 +51,9 @@ BEGUN = ("masks", "classes")
 STEPS: dict[str, Step] = {}
 
 
-def step(name: str, *scenes: str, removes: str = "") -> Callable[[Callable[[World], Any]], Callable[[World], Any]]:
+def step(name: str, *scenes: str, tells: bool = True) -> Callable[[Callable[[World], Any]], Callable[[World], Any]]:
     def keep(do: Callable[[World], Any]) -> Callable[[World], Any]:
-        STEPS[name] = Step(do, scenes or ALL, removes)
+        STEPS[name] = Step(do, scenes or ALL, tells=tells)
         return do
 
     return keep
@@ -173,7 +174,7 @@ def _(world: World, one: alkit.Experiment) -> Any:
     return one.tell({id: 1 - mask(id)}, annotator="ann")
 
 
-@step("collect", *BEGUN)
+@step("collect", *BEGUN, tells=False)
 def _(world: World) -> Any:
     with world.opened() as one:
         oracle = world.oracle(one)
@@ -356,6 +357,8 @@ command("withdraw", scenes=BEGUN)
 command("reject", role("trained"), "--reason", "sloppy", scenes=BEGUN, then="alkit reject")
 command("remove", role("open"), "--reason", "consent withdrawn", scenes=BEGUN, then="alkit remove")
 STEPS["alkit remove"] = replace(STEPS["alkit remove"], removes="open")
+
+
 @step("alkit status --json")
 def _(world: World) -> Any:
     said = world.run("status", world.store, "--json")
@@ -410,7 +413,7 @@ def _(world: World) -> Any:
     return found.damage, found.damaged_backups
 
 
-@step("repair a copy")
+@step("repair a copy", tells=False)
 def _(world: World) -> Any:
     new = world.root / "copy" / "new.db"
     found = repair(world.store, new)

@@ -84,7 +84,9 @@ class World:
         return number % 2 if self.classes else mask(id, number)
 
     def pool(self, name: str = "images", **more: Any) -> alkit.ImagePool:
-        return alkit.ImagePool(str((self.root if name == "images" else self.outside) / name), grayscale=True, **{"size": SIDE, **more})
+        return alkit.ImagePool(
+            str((self.root if name == "images" else self.outside) / name), grayscale=True, **{"size": SIDE, **more}
+        )
 
     def create(self, **more: Any) -> alkit.Experiment:
         """Open the record as a script does that states everything."""

@@ -1,0 +1,45 @@
+"""Whatever a second process does in the middle of a step, the record ends as if one had followed the other.
+
+A step is everything that reads or writes a record: :mod:`interleaving.steps`. It is interrupted at a point, another
+step is taken completely, and the first one goes on. The record then must be that of one order or the other, or one of
+the steps ended in an error and changed nothing. It must be intact, nothing of a removed image is left, a repair without
+the database gives the same, and the next steps work.
+"""
+
+import pytest
+from interleaving.start import interleave
+
+PROCESSES = 2
+REMOVALS = "remove*;alkit remove"
+
+
+def show(counts, wrong):
+    print(dict(counts))
+    print(*(f"FAULT {fault}" for fault in wrong), sep="\n")
+    return wrong
+
+
+def test_a_few_steps_of_two_processes_act_as_one_after_the_other():
+    first, second = "remove trained;open with other groups (classes)", "remove trained;reject;alkit change --groups"
+    counts, wrong = interleave("--light", "--scenes", "classes", "--first", first, "--second", second, "--every", 6)
+    assert not show(counts, wrong)
+    assert counts["pairs"] == 6
+    assert counts["points"] >= 20
+
+
+@pytest.mark.slow
+def test_every_step_meets_a_removal(capsys):
+    with capsys.disabled():
+        counts, wrong = interleave("--either", REMOVALS, "--every", 4, processes=PROCESSES)
+        assert not show(counts, wrong)
+    assert counts["pairs"] >= 1000
+    assert counts["points"] >= 4000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+def test_steps_that_are_drawn_meet_each_other(capsys, seed):
+    with capsys.disabled():
+        counts, wrong = interleave("--number", 300, "--every", 4, "--seed", seed, processes=PROCESSES)
+        assert not show(counts, wrong)
+    assert counts["points"] >= 1000
