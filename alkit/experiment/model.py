@@ -40,7 +40,7 @@ class LastModel:
         self._features: npt.NDArray[np.float32] | None = None  # of this scoring, like the clusters
         self._clusters: dict[int, Clusters] = {}
         self._outlines: tuple[str, dict[str, Outline]] = ("", {})  # by the model's file
-        self._cost: tuple[int, RecordedCost | None] | None = None  # by the number of answers
+        self._cost: tuple[object, RecordedCost | None] | None = None  # by the queries and answers
 
     def replace(self, predictor: Predictor) -> None:
         """Keep the model of the round that was just committed."""
@@ -134,9 +134,10 @@ class LastModel:
 
     def cost(self) -> RecordedCost | None:
         """Return what a label costs, fitted once to the answers that there are; None if no time of a label is known."""
-        store = self._parts.store
-        if self._cost is None or self._cost[0] != len(store.snapshot().answers):
-            self._cost = len(store.snapshot().answers), recorded_cost(store)
+        snapshot = self._parts.store.snapshot()
+        of = snapshot.asked, snapshot.answers  # an answer that was sent back has no time any more
+        if self._cost is None or self._cost[0] != of:
+            self._cost = of, recorded_cost(self._parts.store)
         return self._cost[1]
 
     def seconds(self, ids: Sequence[str]) -> dict[str, float]:

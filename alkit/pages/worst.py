@@ -9,7 +9,7 @@ import numpy as np
 
 from alkit.errors import AlkitError
 from alkit.evaluation.agreement import dice_of_two
-from alkit.experiment.deciding import decide_in
+from alkit.experiment.deciding import Deciding, decide_in
 from alkit.labels.framing import to_working
 from alkit.labels.joining import join_rule
 from alkit.pages.campaign import Campaign
@@ -99,8 +99,15 @@ def _apart(campaign: Campaign) -> tuple[str, list[str]]:
 
 
 def _depends(campaign: Campaign, ids: Sequence[str]) -> object:
-    """Return what the cases depend on: the model and the labels."""
-    return campaign.snapshot.last_model, [(id, [answer.label for answer in campaign.labels[id]]) for id in ids]
+    """Return what the cases depend on: the model, the labels, and what is decided about disputed ones."""
+    told = _decided(campaign, ids)
+    labels = [(id, [answer.label for answer in known.labels]) for id, known in told.known.items()]
+    return campaign.snapshot.last_model, labels, sorted(told.joins)
+
+
+def _decided(campaign: Campaign, ids: Sequence[str]) -> Deciding:
+    known = {id: campaign.snapshot.known[id] for id in ids}
+    return decide_in(campaign.record, campaign.settings.terms.join, known)
 
 
 def _sorted_cases(campaign: Campaign, ids: Sequence[str]) -> list[Case]:
@@ -110,7 +117,7 @@ def _sorted_cases(campaign: Campaign, ids: Sequence[str]) -> list[Case]:
 def _cases(campaign: Campaign, ids: Sequence[str]) -> Iterator[Case]:
     spec, files = campaign.settings.spec, LabelFiles(campaign.record)
     recorded, fit = campaign.settings.terms.join, fit_of(campaign.settings.declared.get("pool"))
-    told = decide_in(campaign.record, recorded, {id: campaign.snapshot.known[id] for id in ids})
+    told = _decided(campaign, ids)
     ids, joins = [id for id in ids if id in told.known], told.joins
     working = campaign.settings.shape[1:]
     assert campaign.pool is not None

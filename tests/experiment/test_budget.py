@@ -53,6 +53,17 @@ def test_a_budget_in_hours_is_filled_by_what_the_model_predicts():
     assert set(ids[3:]) < set(campaign.top_up(hours=0.25))  # topped up
 
 
+def test_answers_that_were_sent_back_do_not_count_for_the_cost():
+    campaign = experiment(images())
+    ids = campaign.ask(6)
+    mask = np.eye(SIDE, dtype=np.uint8)
+    campaign.receive([alkit.Answer(id, mask, "ann", seconds=900 if row < 3 else 10) for row, id in enumerate(ids[:5])])
+    assert campaign.workload().seconds == pytest.approx(900)
+    for id in ids[:3]:
+        campaign.reject(id, "look again")
+    assert campaign.workload().seconds == pytest.approx(4 * 10)
+
+
 def test_a_score_per_second_chooses_more_labels_for_the_same_hours():
     pixels = images()
     found = {}

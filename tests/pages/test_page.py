@@ -317,3 +317,18 @@ def test_a_damaged_label_costs_one_section_and_not_the_page(folder, tmp_path):
     store.close()
     assert "This cannot be shown: " in sections["Agreement of annotators"]
     assert "17 labels by 3 people" in sections["Progress"]
+
+
+def test_the_worst_cases_are_sought_again_after_a_decision_about_disputes(tmp_path):
+    from alkit.pages.worst import _depends
+
+    images, masks = alkit.synthetic.lesions(8, size=16)
+    parts = alkit.ArrayPool(images), alkit.testing.Brightness(), alkit.strategy("random")
+    experiment = alkit.Experiment(*parts, tmp_path / "c.db", classes=("skin", "lesion"), annotators=2, join="majority")
+    (id,) = experiment.ask(1)
+    other = np.where(np.arange(16) < 8, 1 - masks[int(id)], masks[int(id)])
+    experiment.receive([alkit.Answer(id, masks[int(id)], "ann"), alkit.Answer(id, other, "ben")])
+    campaign = gather(experiment._parts.store, "c.db")
+    before = _depends(campaign, [id])
+    experiment.decide_disputes(alkit.values.Disputes("leave-out"))
+    assert _depends(campaign, [id]) != before
