@@ -93,34 +93,45 @@ class Arithmetic:
         return [self.threads, self.blas, self.precision, list(self.cudnn), self.deterministic]
 
 
-def machine() -> list[Any]:
-    """Return the kind of this machine, as values of JSON: processors and GPUs of one kind give equal results."""
+def machine(devices: Sequence[str] = ()) -> list[Any]:
+    """Return the kind of this machine, as values of JSON: processors and GPUs of one kind give equal results.
+
+    Parameters
+    ----------
+    devices:
+        Kinds of devices that are used. The names of GPUs are asked for only if they may be, because that starts CUDA.
+    """
     torch = sys.modules.get("torch")
     if torch is None:
         return [platform.machine()]
-    gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
-    return [platform.machine(), torch.backends.cpu.get_cpu_capability(), gpus]
+    found = [platform.machine(), torch.backends.cpu.get_cpu_capability()]
+    if {"auto", "cuda"} & set(devices) and torch.cuda.is_available():
+        found += sorted({torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())})
+    return found
 
 
 def runtime_values(thing: object) -> list[Any]:
     """Return what a learner, and those inside it, say about where and how they compute, which no written form has.
 
     >>> from alkit import Ensemble, SegmentationLearner
-    >>> runtime_values(Ensemble(SegmentationLearner(device="cpu"), members=2))
+    >>> runtime_values(Ensemble(SegmentationLearner(device="cpu"), members=2))[:2]
     [['cpu'], ['compile', False]]
     """
+    found = list(_runtime_values(thing))
+    return [*found, machine([kind for own in found for kind in own if isinstance(kind, str)])] if found else []
+
+
+def _runtime_values(thing: object) -> Iterator[list[Any]]:
     if not is_dataclass(thing) or isinstance(thing, type):
-        return []
-    found: list[Any] = []
+        return
     for entry in fields(thing):
         value = getattr(thing, entry.name, None)
         if entry.name == "compile":
-            found.append(["compile", bool(value)])
+            yield ["compile", bool(value)]
         elif entry.name in ("device", "devices"):
-            found.append(kinds([value] if isinstance(value, str) else value or ()))
+            yield kinds([value] if isinstance(value, str) else value or ())
         else:
-            found += runtime_values(value)
-    return found
+            yield from _runtime_values(value)
 
 
 def kinds(devices: Sequence[str]) -> list[str]:

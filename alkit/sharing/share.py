@@ -137,7 +137,7 @@ def share(
         alone = found.is_here or (len(shards) == 1 and not found.devices and _is_local())
     if key is not None:
         code, packages = code_of(key), installed()
-        how = [Arithmetic.of_this_process().named(), machine(), kinds(found.devices)]
+        how = [Arithmetic.of_this_process().named(), machine(used := kinds(found.devices)), used]
         how.append([[address, repr(now)] for address, (_, now) in sorted(changed_constants().items())])
         key = None if code is None or packages is None else [key, code, packages, files_of(key), how]
     if alone and (key is None or len(shards) == 1 or not can_keep()):
