@@ -90,6 +90,8 @@ def connect(root: str) -> AbstractFileSystem:
             hint=f"pip install 'alkit[{EXTRAS[protocol]}]'" if protocol in EXTRAS else f"pip install {package}",
         ) from None
     options = kind._get_kwargs_from_urls(root)
+    for name in ("url_fragment", "version_aware"):  # a # is a character of the path, and begins no number of a version
+        options.pop(name, None)
     own = {name: value for one in _protocols(kind) for name, value in conf.get(one, {}).items()}
     usual: dict[str, Any] = {}  # if the user's configuration says nothing else
     if protocol in OBJECT_STORES:
@@ -101,7 +103,6 @@ def connect(root: str) -> AbstractFileSystem:
         from alkit.record.gcs import gcs_class, gcs_options
 
         kind, usual = gcs_class(), gcs_options(CONNECT, READ)
-        options.pop("version_aware", None)  # a # in a prefix does not begin the number of a version
     elif protocol in AZURE:
         from alkit.record.azure import check_account
 

@@ -18,6 +18,7 @@ from alkit._files import cache_folder
 from alkit.errors import StoreError
 from alkit.record import Store, remote
 from alkit.record.check import check
+from alkit.record.elsewhere import ids_at
 from alkit.record.places import UnreachableError
 
 pytestmark = [pytest.mark.services, pytest.mark.sqlite]
@@ -55,6 +56,16 @@ def test_names_with_a_start_are_listed_by_one_request(store, s3):
     assert place.names(start="000000000001") == ["000000000001-abc"]
     assert [method for method, _ in s3.requests()] == ["GET"]
     assert place.names() == [f"{number:012}-abc" for number in range(3)]
+
+
+def test_a_prefix_may_have_special_characters(tmp_path, s3):
+    address = "s3://records/a b/ä#1/50%41+(1)'s;~"
+    store = Store(tmp_path / "r.db", files=address)
+    name = store.keep(CONTENT, ".png")
+    forget_copies()
+    assert Store(tmp_path / "r.db", files=address).content(name) == CONTENT
+    assert store.contents.names(".png") == [name]
+    assert ids_at(address) == [store.fact("elsewhere")]
 
 
 @pytest.mark.parametrize("fault", ["500", "late", "slow", "drop"])

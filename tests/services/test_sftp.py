@@ -87,3 +87,13 @@ def test_a_server_whose_key_is_not_known_is_refused(tmp_path, sftp):
     (tmp_path / "home" / ".ssh" / "known_hosts").write_text("")
     with pytest.raises(StoreError, match=r"the key of \[127.0.0.1\]:\d+ is not in .*known_hosts"):
         Store(tmp_path / "r.db", files=sftp[0])
+
+
+def test_a_path_may_have_special_characters(tmp_path, sftp):
+    address, shown = f"{sftp[0]}/a b/ä#1/50%41+(1)'s;~", sftp[1]
+    store = Store(tmp_path / "r.db", files=address)
+    name = store.keep(b"a label", ".png")
+    (cache_folder() / "record-files" / name).unlink()
+    assert Store(tmp_path / "r.db", files=address).content(name) == b"a label"
+    assert (shown / "records/a b/ä#1/50%41+(1)'s;~" / store.fact("elsewhere") / "png" / name).exists()
+    assert ids_at(address) == [store.fact("elsewhere")]
