@@ -332,6 +332,7 @@ def resize_mask(mask: Mask, size: Size, spec: LabelSpec) -> Mask:
         return mask
     if mask.ndim != 2 or not mask.size:
         raise LabelError("mask must be (h, w) with pixels", got=f"shape {mask.shape}")
+    size = int(size[0]), int(size[1])  # numbers of numpy may have 8 bits
     check_pixels(size, "a mask of the size", LabelError)
     best, most = np.zeros(size, np.uint8), np.zeros(size)
     for value in [*range(len(spec.classes)), *([] if spec.ignore is None else [spec.ignore])]:

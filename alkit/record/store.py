@@ -18,9 +18,10 @@ import shutil
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from functools import wraps
+from inspect import signature
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -1012,10 +1013,12 @@ def _with_count(before: Mapping[str, int] | None, result: RoundResult) -> dict[s
 
 def in_one_moment(work: F) -> F:
     """Let a function see one state of the record that is its first argument: see :meth:`Store.moment`."""
+    name = next(iter(signature(work).parameters))
 
     @wraps(work)
-    def wrapper(record: Store, /, *args: Any, **kwargs: Any) -> Any:
-        with record.moment():
-            return work(record, *args, **kwargs)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        record = args[0] if args else kwargs.get(name)
+        with record.moment() if isinstance(record, Store) else nullcontext():
+            return work(*args, **kwargs)
 
     return wrapper  # type: ignore[return-value]

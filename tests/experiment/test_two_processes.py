@@ -370,3 +370,10 @@ def test_a_label_that_is_sent_back_while_reviews_are_chosen_is_no_error(opened, 
     one.tell(dict.fromkeys(ids, MASK))
     between(monkeypatch, reviewing, "label_qualities", lambda: other.reject(ids[0], "sloppy"))
     assert set(one.review(4, random=2, folds=2)) == set(ids)
+
+
+def test_readings_of_one_moment_take_the_record_by_its_name(opened):
+    store, summary = opened()._parts.store, alkit.report.campaign_summary
+    assert summary(record=store) == summary(store)
+    with pytest.raises(TypeError, match="record"):
+        summary()

@@ -291,3 +291,9 @@ def test_a_tiff_palette_of_8_bits_is_checked_like_one_of_16(tmp_path):
         tifffile.imwrite(tmp_path / "a.tif", ids, photometric="palette", colormap=up[:, ::-1] * scale)
         with pytest.raises(LabelError, match="its palette shows lower class ids brighter"):
             read_mask(tmp_path / "a.tif")
+
+
+def test_a_size_of_small_numbers_of_numpy_is_a_size():
+    mask = np.eye(4, dtype=np.uint8)
+    small, plain = (resize_mask(mask, size, LabelSpec(("a", "b"))) for size in ((np.uint8(200), 255), (200, 255)))
+    assert np.array_equal(small, plain)
