@@ -30,6 +30,8 @@ from alkit.protocols import Oracle, Pool, Predictor
 from alkit.record.answers import spec_of
 from alkit.record.changing import DISPUTES
 from alkit.record.held import on_one_connection
+from alkit.record.reviews import decided_by_review
+from alkit.record.snapshot import Snapshot
 from alkit.record.states import Answered
 from alkit.record.testsets import declare_test
 from alkit.sharing.workers import working
@@ -69,7 +71,7 @@ def fit(
                 hint="tell() their answers, or withdraw() them",
             )
         done, last = store.rounds(), store.last_model()
-        if last is not None and last[1] == stamp(parts.answered(), parts.store.fact(DISPUTES)):
+        if last is not None and last[1] == _stamp(parts, store.snapshot()):
             return done[-1]
         if tested is not None:
             declare_test(parts.settings, store, tested[0])
@@ -182,18 +184,24 @@ def commit_round(
     dumped = predictor.dumps()
     check_returned(predictor, "dumps", dumped, bytes)
     keep = models_to_keep(parts.store, [*parts.store.rounds(), result])
-    parts.store.commit_round(result, dumped, stamp(answered, parts.store.fact(DISPUTES)), consumed, keep)
+    parts.store.commit_round(result, dumped, _stamp(parts, snapshot), consumed, keep)
     if tested_by:
         parts.store.revise(measuring.TRUTH, lambda before: tested_by)
     model.replace(predictor)
     return result
 
 
-def stamp(known: Mapping[str, Answered], disputes: object = None) -> str:
-    """Return a digest of a set of labels, and of what becomes of disputed ones; skips do not count."""
+def _stamp(parts: Parts, snapshot: Snapshot) -> str:
+    """Return a digest of a set of labels, and of what decides which of them count; skips do not count."""
+    known, disputes = snapshot.known, parts.store.fact(DISPUTES)
     files: dict[str, object] = {id: [answer.label for answer in own.labels] for id, own in known.items() if own.labels}
-    if disputes is not None:
-        files = {"labels": files, "disputes": disputes}
+    reviewed = {
+        id: answer.label
+        for id, answer in decided_by_review(snapshot.asked, snapshot.answers, known).items()
+        if len(known[id].labels) > 1
+    }
+    if disputes is not None or reviewed:
+        files = {"labels": files, "disputes": disputes, **({"reviewed": reviewed} if reviewed else {})}
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
 
 

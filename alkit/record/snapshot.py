@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from alkit.record.reviews import find_open_reviews
+from alkit.record.reviews import decided_by_review, find_open_reviews
 from alkit.record.states import (
     Answered,
     Asked,
@@ -17,7 +17,7 @@ from alkit.record.states import (
     find_unasked,
     group_by_image,
 )
-from alkit.values.queries import Query
+from alkit.values.queries import Query, State
 from alkit.values.rounds import RoundResult
 
 
@@ -76,4 +76,18 @@ class Snapshot:
     @cached_property
     def standings(self) -> tuple[Standing, ...]:
         """The state of each query, by round and rank, without reviews."""
-        return find_standings(self.asked, self.answers, self.consumed, self.last_consumed)
+        found, again = find_standings(self.asked, self.answers, self.consumed, self.last_consumed), self._decided_since
+        return tuple(
+            replace(one, state=State.STALE) if one.state is State.CONSUMED and one.query.id in again else one
+            for one in found
+        )
+
+    @cached_property
+    def _decided_since(self) -> frozenset[str]:
+        """Ids of images of several labels of which a review has chosen another one since the last model was trained."""
+        if not self.last_consumed or not (now := decided_by_review(self.asked, self.answers, self.known)):
+            return frozenset()
+        told = [answer for answer in self.answers if answer.number <= max(self.last_consumed)]
+        before = decided_by_review(self.asked, told, group_by_image(self.asked, told))
+        several = (id for id in now if len(self.known[id].labels) > 1)
+        return frozenset(id for id in several if id not in before or before[id].label != now[id].label)

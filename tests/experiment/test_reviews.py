@@ -198,6 +198,23 @@ def test_the_label_of_a_review_counts_alone_and_ends_a_dispute():
     assert (review.outcome, review.agreement["ann"]) == ("corrected", 1.0)
 
 
+@pytest.mark.parametrize("who", ["ann", "ben"])
+def test_the_next_fit_trains_on_the_label_that_a_review_has_chosen_also_if_it_is_not_new(who):
+    experiment = _experiment(annotators=2, join="majority")
+    masks = {id: MASKS[int(id)] for id in experiment.pool.ids}
+    half = np.where(np.arange(16) < 8, 1 - masks["0003"], masks["0003"])  # they agree on the other half
+    experiment.receive([Answer(id, half if id == "0003" else mask, "ben") for id, mask in masks.items()])
+    first = experiment.fit()
+    assert experiment.review(1, random=0, folds=3) == ("0003",)
+    assert experiment.fit() == first
+    experiment.receive([Answer("0003", masks["0003"] if who == "ann" else half, who)])
+    assert [one.state for one in experiment.standings() if one.query.id == "0003"] == [State.STALE]
+    second = experiment.fit()
+    assert second.round == first.round + 1
+    assert {one.state for one in experiment.standings()} == {State.CONSUMED}
+    assert experiment.fit() == second
+
+
 def test_a_first_label_that_is_read_again_does_not_undo_a_correction_and_a_new_one_does():
     experiment = _experiment()
     (id,) = experiment.review(1, random=1)
