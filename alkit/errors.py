@@ -161,16 +161,32 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return " or ".join(repr(match) for match in close) if close else ", ".join(known)
 
 
-FULL = ("out of memory", "STATUS_ALLOC_FAILED", "can't allocate memory")
-"""Parts of the messages by which torch and its libraries say that the memory of a device does not suffice."""
+ON_CPU = ("DefaultCPUAllocator", "can't allocate memory", "bad_alloc")
+"""Parts of the messages by which torch and its libraries say that the memory of the machine does not suffice."""
+
+FULL = ("out of memory", "STATUS_ALLOC_FAILED", *ON_CPU)
+"""The same of the memory of any device."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether torch raised this error because the memory of a device does not suffice.
+    """Return whether Python, NumPy or torch raised this error because the memory of a device does not suffice.
 
-    >>> is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"))
-    True
+    >>> is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED")), is_out_of_memory(MemoryError())
+    (True, True)
     """
     # torch has a class for most of these errors, but not for those of MPS, cuDNN and CPUs.
     named = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
-    return named or (isinstance(error, RuntimeError) and any(part in str(error) for part in FULL))
+    return (
+        named or is_of_machine(error) or (isinstance(error, RuntimeError) and any(part in str(error) for part in FULL))
+    )
+
+
+def is_of_machine(error: BaseException) -> bool:
+    """Return whether an error says that the memory of the machine does not suffice, rather than that of a GPU.
+
+    >>> is_of_machine(MemoryError()), is_of_machine(RuntimeError("CUDA out of memory"))
+    (True, False)
+    """
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(part in str(error) for part in ON_CPU)
+    )

@@ -143,7 +143,7 @@ def measure(
             "metrics at the original size need masks at the original size", hint="metrics at the working size"
         )
     counted, begin = 0, 0
-    work, shards = Checked(predictor, learner, None, spec, each=True), shards_of(pool, ids)
+    work, shards = Checked(predictor, learner, spec, each=True), shards_of(pool, ids)
     found = share(work, shards, Counted(report, "evaluate", len(ids)), workers=workers, stream=True)
     for shard, result in zip(shards, found, strict=True):
         some, (whole, *each) = shard.ids, (result[name] for name in names_of(len(members)))

@@ -63,7 +63,7 @@ def stability(
     """
     models = [predictor] if previous is None else [predictor, previous]
     shards, counted = shards_of(pool, list(ids)), Counted(quiet, "evaluate", len(ids))
-    works = [Checked(model, learner, None, spec) for model in models]
+    works = [Checked(model, learner, spec) for model in models]
     found = (share(work, shards, counted, workers=workers, stream=True) for work in works)
     table, sure = _Table(2 if spec.multiple else spec.values), _Sure()
     for shard, *results in zip(shards, *found, strict=True):

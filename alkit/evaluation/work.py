@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from alkit.pools.batches import map_batches
-from alkit.pools.pieces import Shard
+from alkit.pools.pieces import Shard, map_shard
 from alkit.protocols import HasMembers
 from alkit.sharing.share import Result
 from alkit.sharing.travelling import OfModel, open_model
@@ -39,7 +38,7 @@ class Checked(OfModel):
             each = [probabilities_of(member, images.copy(), self.spec) for member in members]
             return [mean_probabilities(each), *each]
 
-        for some, found in map_batches(predict, shard.ids, shard.pool, self.at_once, self.sufficed):
+        for some, found in map_shard(predict, shard, self.sufficed):
             batches.append(found)
             tick(len(some))
         columns = zip(*batches, strict=True)

@@ -182,7 +182,7 @@ class LastModel:
         from alkit.evaluation.work import Checked
 
         parts, ids = self._parts, list(ids)
-        work, shards = Checked(predictor, parts.learner, None, parts.settings.spec), shards_of(pool, ids)
+        work, shards = Checked(predictor, parts.learner, parts.settings.spec), shards_of(pool, ids)
         found = share(work, shards, Counted(quiet, "predict", len(ids)), workers=parts.workers, stream=True)
         for shard in shards:
             with parts.settings.threads():

@@ -149,7 +149,7 @@ def _of_fold(
 def _qualities(
     parts: Parts, predictor: Predictor, everything: LabelledImages, ids: Sequence[str], pool: Pool
 ) -> dict[str, float]:
-    work, shards = Checked(predictor, parts.learner, None, parts.settings.spec), shards_of(pool, sorted(ids))
+    work, shards = Checked(predictor, parts.learner, parts.settings.spec), shards_of(pool, sorted(ids))
     found: dict[str, float] = {}
     results = share(work, shards, Counted(quiet, "predict", len(ids)), workers=parts.workers, stream=True)
     for shard in shards:

@@ -13,8 +13,7 @@ import numpy.typing as npt
 from alkit.arguments.returned import check_returned
 from alkit.errors import DataError
 from alkit.features.packed import NetworkFile, open_extractor, pack_extractor
-from alkit.pools.batches import map_batches
-from alkit.pools.pieces import Shard
+from alkit.pools.pieces import Shard, map_shard
 from alkit.protocols import FittedExtractor
 from alkit.sharing.share import Result
 from alkit.sharing.worker import Tick
@@ -38,7 +37,7 @@ class OfExtractor:
         def features_of(some: Sequence[str]) -> npt.NDArray[Any]:
             return fitted.features(shard.pool.read(some))
 
-        for some, rows in map_batches(features_of, shard.ids, shard.pool, None, self.sufficed):
+        for some, rows in map_shard(features_of, shard, self.sufficed):
             check_returned(fitted, "features", rows, npt.NDArray[Any])
             check_width(fitted, rows, len(some), width)
             rows, width = np.asarray(rows, np.float32), rows.shape[1]

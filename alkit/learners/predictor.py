@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, cast
 
 import numpy as np
@@ -74,21 +75,23 @@ class NetworkPredictor:
             `images` are not ``(n, in_channels, h, w)``.
         """
         inputs = self._inputs(images)
-        last = inputs[-1:].clone()  # before a network writes into its input
-        if len(inputs) > 1 and self._cut.mixes(inputs):
-            found = self._one_by_one(inputs)
-        else:
-            found = self._together(inputs)
-            if not self._cut.agrees(inputs, 0, found[-1:], lambda: self._together(last)):
-                found = self._one_by_one(self._inputs(images))
-        return cast("npt.NDArray[np.float32]", found.cpu().numpy())
+        found = list[Tensor]()
+        for part in self._parts(inputs):
+            last = part[-1:].clone()  # before a network writes into its input
+            found.append(self._together(part))
+            if not self._cut.agrees(part, 0, found[-1][-1:], partial(self._together, last)):
+                found = [self._together(one) for one in torch.split(self._inputs(images), 1)]
+                break
+        return cast("npt.NDArray[np.float32]", torch.cat(found).cpu().numpy())
+
+    def _parts(self, inputs: Tensor) -> Sequence[Tensor]:
+        """Return batches that the network may compute at once: single images, if it mixes those of a batch."""
+        at_once = self._cut.images_at_once(inputs) if len(inputs) > 1 else 1
+        return torch.split(inputs, 1 if at_once > 1 and self._cut.mixes(inputs) else at_once)
 
     def _together(self, inputs: Tensor) -> Tensor:
         with self._cut.passes(inputs):
             return probabilities_from(self._logits(self._forward(inputs), inputs), multiple=self.multiple)
-
-    def _one_by_one(self, inputs: Tensor) -> Tensor:
-        return torch.cat([self._together(part) for part in torch.split(inputs, 1)])
 
     @checked
     def posterior(self, images: Images) -> NetworkPosterior:
@@ -108,15 +111,16 @@ class NetworkPredictor:
             `images` are not ``(n, in_channels, h, w)``, or the network does not call its output layer as a module.
         """
         inputs = self._inputs(images)
-        apart = len(inputs) > 1 and self._cut.mixes(inputs)
-        parts = torch.split(inputs, 1) if apart else (inputs,)
         with autocast(inputs.device, self.precision):
-            rows = torch.cat([features_before_head(self.network, part) for part in parts])
+            rows = torch.cat([features_before_head(self.network, part) for part in self._parts(inputs)])
         return cast("npt.NDArray[np.float32]", rows.cpu().numpy())
 
     @checked
     def images_at_once(self, images: Images) -> int:
-        """Return the largest batch of images like these for :meth:`posterior`, at least 1."""
+        """Return the largest batch of images like these that is computed at once, at least 1.
+
+        One image is passed through the network, and the memory of its tensors is measured.
+        """
         return self._cut.images_at_once(self._inputs(images))
 
     @checked

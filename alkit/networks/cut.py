@@ -26,6 +26,7 @@ from alkit.errors import is_out_of_memory
 from alkit.networks.compiled import compiled
 from alkit.networks.computation import EXACT, autocast
 from alkit.networks.dropout import active_layers
+from alkit.networks.footprint import BUDGET, footprint
 from alkit.networks.graphs import Shapes, after_dropout, split_graph, traced
 from alkit.networks.heap import give_back
 from alkit.networks.lean import Lean, make_lean, reproduces
@@ -35,9 +36,6 @@ from alkit.networks.training import evaluation_mode
 from alkit.networks.trial import Trial, close_rows, masks, run_trial, without_gradients
 
 log = logging.getLogger(__name__)
-
-BUDGET = {"cpu": 18 * 2**20, "cuda": 2**30}
-"""Bytes of feature maps that may be in memory at once, by type of device. Other devices have the budget of ``cpu``."""
 
 Shared = Any
 """The values that a network computes before its first dropout layer: a sequence, or what its ``encode`` returns."""
@@ -54,7 +52,7 @@ class Halves(NamedTuple):
         Whether `shared` is the network's own ``encode``.
     stacks:
         Whether `rest` takes several copies of a batch, one after the other.
-    mixes, misplaced, drops:
+    mixes, misplaced, drops, large:
         See :class:`alkit.networks.trial.Trial`.
     fast:
         `shared`, compiled; None if it is not.
@@ -69,6 +67,7 @@ class Halves(NamedTuple):
     mixes: bool = False
     misplaced: Mapping[str, tuple[int, ...]] = {}
     drops: bool = False
+    large: bool = False
     fast: Callable[[Tensor], Shared] | None = None
     traced: fx.GraphModule | None = None
 
@@ -111,6 +110,7 @@ class CutNetwork:
         self._halves: dict[tuple[int, ...], Halves] = {}
         self._lean: dict[tuple[int, ...], Lean | None] = {}
         self._mixes: dict[tuple[int, ...], bool] = {}
+        self._warned = False
         self._tried: set[tuple[tuple[int, ...], int, int]] = set()
         self._footprints: dict[tuple[int, ...], int] = {}
 
@@ -120,8 +120,7 @@ class CutNetwork:
         if key not in self._halves:
             with self._autocast(images):
                 network = self._logits(images)
-                trial = run_trial(network, images[:1])
-                self._note(key, trial)
+                trial = self._try(images)
                 with without_gradients(network):
                     halves = _cut(network, trial)
             # Not the rest: compiled code does not see the masks, which are put into dropout layers later.
@@ -144,31 +143,35 @@ class CutNetwork:
 
     def _make_lean(self, image: Tensor) -> Lean | None:
         halves = self.halves(image)
-        if not halves.stacks:
+        if not (halves.stacks or halves.large):
             return None
         network = self._logits(image)
         try:
             with without_gradients(network):
-                images = torch.cat([image, torch.rand(image.shape, generator=torch.Generator().manual_seed(0))])
+                noise = torch.rand(image.shape, generator=torch.Generator().manual_seed(0))
+                images = noise if halves.large else torch.cat([image, noise])
                 shared = halves.shared(images)
                 lean = make_lean(network, halves.traced, [value[:1] for value in shared])
-                return lean if lean is not None and reproduces(lean, network, halves.rest, shared) else None
+                draws = 1 if halves.large else 2
+                return lean if lean is not None and reproduces(lean, network, halves.rest, shared, draws) else None
         except Exception as reason:  # a network that cannot be traced fails in many ways
             if is_out_of_memory(reason):
                 raise
             return None
 
     def expect_as(self, other: CutNetwork) -> None:
-        """Take over whether images mix from the same network with other weights, so that it is not tried again."""
+        """Take over what was found out about the same network with other weights, so that it is not tried again."""
         self._mixes.update(other._mixes)
+        self._footprints.update(other._footprints)
         self._tried.update(other._tried)
+        self._warned |= other._warned
 
     def mixes(self, images: Tensor) -> bool:
         """Return whether the output for one image depends on the other images of its batch."""
         key = tuple(images.shape[1:])
         if key not in self._mixes:
             with self._autocast(images):
-                self._note(key, run_trial(self._logits(images), images[:1]))
+                self._try(images)
         return self._mixes[key]
 
     @contextmanager
@@ -188,19 +191,23 @@ class CutNetwork:
                 self._reading = as_logits(self.network, images[:1], self.classes, multiple=self.multiple)
         return self._reading
 
-    def _note(self, key: tuple[int, ...], trial: Trial) -> None:
+    def _try(self, images: Tensor) -> Trial:
+        """Try the network, and note whether it mixes images. Images that are too large for batches are tried alone."""
+        trial = run_trial(self._logits(images), images[:1], large=self.images_at_once(images) == 1)
         if trial.alone:
             log.warning(
                 "the memory of the device does not suffice for two images at once in %s; images are predicted one at a "
                 "time",
                 type(self.network).__name__,
             )
-        elif trial.mixes:
+        elif trial.mixes and not trial.large:
             self._warn()
-        self._mixes[key] = trial.mixes
+        self._mixes[tuple(images.shape[1:])] = trial.mixes
+        return trial
 
     def _warn(self) -> None:
-        if not any(self._mixes.values()):
+        if not self._warned:
+            self._warned = True
             log.warning(
                 "the output of %s for one image may be random, or depend on the other images of its batch (such as by "
                 "batch normalisation with track_running_stats=False, or by a condition on pixels); images are "
@@ -225,7 +232,7 @@ class CutNetwork:
             Function that returns the output for this image alone.
         """
         key = tuple(images.shape[1:])
-        if self._mixes.get(key) or len(images) * max(draws, 1) == 1 or (key, len(images), draws) in self._tried:
+        if self._mixes.get(key) or len(images) * max(draws, 1) <= 1 or (key, len(images), draws) in self._tried:
             return True
         self._tried.add((key, len(images), draws))
         if close_rows(last, [alone()], exact=self.precision == EXACT):
@@ -242,38 +249,24 @@ class CutNetwork:
             self._halves[key] = self._halves[key]._replace(mixes=True, stacks=False)
 
     def images_at_once(self, images: Tensor) -> int:
-        """Return how many images of this shape fit into :data:`BUDGET`, at least 1.
-
-        The estimate comes from one image: the shared maps, twice the input and output of the largest layer, and six
-        times the logits. The convolutions of CUDA in full float32 need twice as much again for themselves.
-        """
-        key = tuple(images.shape[1:])
+        """Return how many images of this shape fit into :data:`alkit.networks.footprint.BUDGET`, at least 1."""
         if not len(images):
             return 1
-        if key not in self._footprints:
-            self._footprints[key] = self._footprint(images[:1])
-            give_back()
         budget = BUDGET.get(images.device.type, BUDGET["cpu"])
-        return max(1, budget // self._footprints[key])
+        return max(1, budget // self._footprint(images[:1]))
 
     def _footprint(self, image: Tensor) -> int:
-        """Return the bytes that one image takes inside the network."""
-        largest = 0
+        """Return the bytes that one image takes inside the network; if they cannot be measured, the whole budget.
 
-        def measure(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-            nonlocal largest
-            largest = max(largest, _bytes([*inputs, output]))
-
-        halves = self.halves(image)
-        with self.passes(image), ExitStack() as hooks:
-            for module in self.network.modules():
-                if not list(module.children()) and not isinstance(module, torch.jit.ScriptModule):  # takes no hooks
-                    hooks.callback(module.register_forward_hook(measure).remove)
-            shared = halves.shared(image)
-            logits = halves.rest(shared)
-        # The probabilities exist in several copies: the draw, its step, the moments.
-        copies = 4 if image.is_cuda and not _rounds_inputs() else 2
-        return _bytes(shared) + copies * largest + 6 * _bytes([logits])
+        They are measured once for each shape.
+        """
+        key = tuple(image.shape[1:])
+        if key not in self._footprints:
+            with self._autocast(image):
+                found = footprint(self._logits(image), image)
+            self._footprints[key] = BUDGET.get(image.device.type, BUDGET["cpu"]) if found is None else found
+            give_back()
+        return self._footprints[key]
 
 
 def _cut(network: nn.Module, trial: Trial) -> Halves:
@@ -291,7 +284,7 @@ def _cut(network: nn.Module, trial: Trial) -> Halves:
     whole = Halves(lambda images: [images], lambda shared: cast(Tensor, network(*shared)))
     # A network with a random output does not reproduce itself.
     return _check(network, whole, trial) or whole._replace(
-        mixes=trial.mixes, misplaced=trial.misplaced, drops=trial.drops
+        mixes=trial.mixes, misplaced=trial.misplaced, drops=trial.drops, large=trial.large
     )
 
 
@@ -310,7 +303,9 @@ def _check(network: nn.Module, halves: Halves, trial: Trial) -> Halves | None:
             if result.shape != expected.shape or not torch.allclose(result, expected, 1e-3, 1e-4, equal_nan=True):
                 return None
     stacks = not trial.mixes and trial.stacks and _stacks(network, halves, shared, trial)
-    halves = halves._replace(stacks=stacks, mixes=trial.mixes, misplaced=trial.misplaced, drops=trial.drops)
+    halves = halves._replace(
+        stacks=stacks, mixes=trial.mixes, misplaced=trial.misplaced, drops=trial.drops, large=trial.large
+    )
     halves.rest(shared[0])
     if _versions(shared[0]) != versions[0] or None in versions[0]:
         # The second part writes into the shared values, so each draw gets a copy of them.
@@ -384,15 +379,3 @@ def _copy(values: Shared) -> Shared:
 def _versions(values: Shared) -> list[int | None]:
     """Return the number of writes into each tensor; None for a tensor that does not count them."""
     return [None if leaf.is_inference() else leaf._version for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
-
-
-def _rounds_inputs() -> bool:
-    """Return whether the convolutions of CUDA round their inputs to TF32, torch's default."""
-    try:
-        return bool(torch.backends.cudnn.allow_tf32)
-    except RuntimeError:  # the caller has set it through the newer interface of torch, which has more values
-        return False
-
-
-def _bytes(values: Any) -> int:
-    return sum(leaf.numel() * leaf.element_size() for leaf in tree_leaves(values) if isinstance(leaf, Tensor))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Iterable, Iterator
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -11,6 +12,30 @@ from torch import Tensor, fx, nn
 from torch.fx._symbolic_trace import PH
 
 from alkit.networks.dropout import active_layers
+
+_tracing = threading.Lock()  # torch replaces the methods of all modules meanwhile
+
+
+class _Tracer(fx.Tracer):
+    """Traces the calls of one thread. While it does, modules in other threads work as ever."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = threading.get_ident()
+
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Return what a module returns; in a trace, a placeholder."""
+        if threading.get_ident() != self._thread:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        """Return an attribute of a module; in a trace, a placeholder for a parameter."""
+        if threading.get_ident() != self._thread:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
 
 
 @contextmanager
@@ -22,7 +47,9 @@ def traced(network: nn.Module, concrete: dict[str, Any] | None = None) -> Iterat
     """
     before = [(module, dict(vars(module)), dict(module._buffers)) for module in network.modules()]
     try:
-        yield fx.Tracer().trace(network, concrete)
+        with _tracing:
+            graph = _Tracer().trace(network, concrete)
+        yield graph
     finally:
         for module, attributes, buffers in before:
             vars(module).clear()

@@ -89,8 +89,10 @@ def make_lean(network: nn.Module, rest: fx.GraphModule | None, shared: Any) -> L
         return _Rewriting(decoder, graph, shared).lean()
 
 
-def reproduces(lean: Lean, network: nn.Module, rest: Callable[[Any], Tensor], shared: Sequence[Tensor]) -> bool:
-    """Return whether a rewritten part equals the second part of a network, for two draws of all images of a batch.
+def reproduces(
+    lean: Lean, network: nn.Module, rest: Callable[[Any], Tensor], shared: Sequence[Tensor], draws: int = 2
+) -> bool:
+    """Return whether a rewritten part equals the second part of a network, for some draws of all images of a batch.
 
     Parameters
     ----------
@@ -101,11 +103,11 @@ def reproduces(lean: Lean, network: nn.Module, rest: Callable[[Any], Tensor], sh
     before = [value._version for value in ready]
     if any(len(value) != n for value in ready):
         return False
-    twice = [[torch.cat([value, value]) for value in values] for values in (shared, ready)]
-    with masks(network, n, [0, 1]):
-        expected = rest(twice[0])
-    with masks(network, n, [0, 1]):
-        found = lean.draw(twice[1])
+    copies = [[torch.cat([value] * draws) for value in values] for values in (shared, ready)]
+    with masks(network, n, range(draws)):
+        expected = rest(copies[0])
+    with masks(network, n, range(draws)):
+        found = lean.draw(copies[1])
     with masks(network, n):
         once = lean.draw(ready)
     return (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -44,20 +44,26 @@ class Trial(NamedTuple):
     alone:
         Whether the memory of the device suffices for one image only. Then `mixes` is true, too, so that each image is
         predicted by itself.
+    large:
+        Whether the network was tried on noise alone, because no two images are computed at once. Then `mixes` is true.
     """
 
-    images: tuple[Tensor, Tensor]
-    outputs: tuple[Tensor, Tensor]
-    drawn: tuple[Tensor, Tensor]
+    images: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    drawn: tuple[Tensor, ...]
     mixes: bool
     misplaced: Mapping[str, tuple[int, ...]]
     stacks: bool
     drops: bool
     alone: bool = False
+    large: bool = False
 
 
-def run_trial(network: nn.Module, image: Tensor) -> Trial:
+def run_trial(network: nn.Module, image: Tensor, *, large: bool = False) -> Trial:
     """Run a network on an image ``(1, c, h, w)`` and on noise in [0, 1): on each alone, and on both in one batch.
+
+    If images are so `large` that no two are ever computed at once, only on noise alone. Dropout layers of which one
+    image does not tell whether the first axis is that of the images need both images nevertheless.
 
     Raises
     ------
@@ -66,11 +72,12 @@ def run_trial(network: nn.Module, image: Tensor) -> Trial:
     """
     with without_gradients(network):
         noise = torch.rand(image.shape, generator=torch.Generator().manual_seed(0))
-        images = image.clone(), torch.empty_like(image).copy_(noise)
+        noise = torch.empty_like(image).copy_(noise)
+        images: tuple[Tensor, ...] = (noise,) if large else (image.clone(), noise)
         # The network gets copies, because it may write into its input.
         with _recorded_calls(network) as alone:
             try:
-                outputs = network(images[0].clone()), network(images[1].clone())
+                outputs = tuple(network(one.clone()) for one in images)
             except AlkitError:
                 raise
             except ValueError as error:
@@ -81,10 +88,12 @@ def run_trial(network: nn.Module, image: Tensor) -> Trial:
                 ) from error
         drawn = outputs
         if alone:
-            with masks(network, 1):
-                first = network(images[0].clone())
-            with masks(network, 1):
-                drawn = first, network(images[1].clone())
+            drawn = tuple(_drawn(network, one) for one in images)
+        if large and any(shape[0] != 1 for _, shape in alone):
+            return run_trial(network, image)
+        if large:
+            repeats = close_rows(network(noise.clone()), outputs)
+            return Trial(images, outputs, drawn, True, {}, False, bool(alone), large=repeats)
         with _recorded_calls(network) as batched:
             try:
                 batch = torch.cat(images)
@@ -120,6 +129,11 @@ def run_trial(network: nn.Module, image: Tensor) -> Trial:
     parts = any(2 * number != len(alone) for number in calls)
     mixes = not same or parts or reads.found or any(_needs_a_batch(module) for module in network.modules())
     return Trial(images, outputs, drawn, mixes, misplaced, stacks=all(doubled), drops=bool(alone))
+
+
+def _drawn(network: nn.Module, image: Tensor) -> Tensor:
+    with masks(network, 1):
+        return cast(Tensor, network(image.clone()))
 
 
 def masks(network: nn.Module, n: int, draws: Sequence[int] = (0,)) -> AbstractContextManager[list[str]]:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 from alkit.pools.base import PoolBase, whole_pool
-from alkit.pools.batches import batch_size
+from alkit.pools.batches import batch_size, map_fitting
 from alkit.pools.decoding import Pixels
 from alkit.pools.frames import frames_of
 from alkit.pools.kept import KeptPool
+from alkit.pools.read_ahead import ReadAhead, read_ahead
 from alkit.pools.rows import ReadsRows
 from alkit.pools.scaling import Scale
 from alkit.protocols import HasFrames, Pool
 from alkit.values.frames import Frame
 from alkit.values.label_spec import Images
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,14 @@ class Shard:
         """Number of images."""
         return len(self.ids)
 
+    def ahead(self, thread: Executor) -> Shard:
+        """Return the shard with a pool whose images a thread reads, while this one does something else."""
+        return Shard(read_ahead(self.pool, self.ids, thread), self.ids)
+
+    def arrived(self) -> bool:
+        """Wait until the thread has ended, and return whether it could read the images."""
+        return not isinstance(self.pool, ReadAhead) or self.pool.arrived()
+
     def expect(self) -> None:
         """Let the system load the images that are on disk, because they will be read soon."""
         pool: object = whole_pool(self.pool)
@@ -40,6 +52,13 @@ class Shard:
     def packed(self, folder: Path) -> Shard:
         """Return the shard with its piece of the pool, which is all that travels."""
         return Shard(piece_of(self.pool, self.ids), tuple(self.ids))
+
+
+def map_shard(
+    work: Callable[[Sequence[str]], R], shard: Shard, sufficed: list[int]
+) -> Iterator[tuple[Sequence[str], R]]:
+    """Yield the images of a shard, in one batch if the memory suffices, with the results of `work`."""
+    return map_fitting(work, shard.ids, shard.size, sufficed, lambda: shard.pool.read(shard.ids[:1]).shape[-2:])
 
 
 def shards_of(pool: Pool, ids: Sequence[str], at_once: int | None = None) -> list[Shard]:

@@ -23,6 +23,9 @@ from alkit.pools.sources import Source
 
 log = logging.getLogger(__name__)
 
+AT_ONCE = 2**17
+"""Bytes that the system is told to load at once. Linux ignores what exceeds the disk's read-ahead, often 128 KiB."""
+
 
 class ReadsRows(Protocol):
     """Stored images by their positions."""
@@ -86,7 +89,10 @@ class Rows:
         runs = [list(rows) for _, rows in groupby(enumerate(rows), lambda pair: pair[1] - pair[0])]
         with suppress(OSError):  # reading says what is wrong
             for run in runs:
-                os.posix_fadvise(self._file.fileno(), run[0][1] * bytes, len(run) * bytes, os.POSIX_FADV_WILLNEED)
+                start, end = run[0][1] * bytes, (run[-1][1] + 1) * bytes
+                for place in range(start, end, AT_ONCE):
+                    size = min(AT_ONCE, end - place)
+                    os.posix_fadvise(self._file.fileno(), place, size, os.POSIX_FADV_WILLNEED)
 
     def read(self, positions: Sequence[int]) -> Pixels:
         """Load the images at these positions into memory and return them, ``(n, c, h, w)``.

@@ -15,6 +15,8 @@ import numpy.typing as npt
 from alkit.arguments.checked import checked, checked_except
 from alkit.configuration.addresses import address_of
 from alkit.configuration.forms import Written, opaque_parts, written_form
+from alkit.errors import is_out_of_memory
+from alkit.pools.batches import too_large
 from alkit.pools.pieces import Shard, shards_of
 from alkit.protocols import HasDigests, HasFeatures, Learner, LimitsBatches, Pool, Predictor, Reduction, Sampler, Score
 from alkit.rng import Stream
@@ -91,9 +93,8 @@ class Scoring:
         """Return the score of each image by id. See :meth:`alkit.protocols.View.scores` for parameters and errors."""
         known = self._known.setdefault((score, sampler, reduction), {})
         left = [id for id in ids if id not in known]
-        at_once = self._at_once(left)
-        work = Scores(self._predictor, self._learner, at_once, score, sampler, reduction, self._stream)
-        shards = shards_of(self._pool, left, at_once)
+        work = Scores(self._predictor, self._learner, score, sampler, reduction, self._stream)
+        shards = self._shards(left)
         what = [written_form(part) for part in (score, sampler, reduction)]
         found = self._share(work, shards, Counted(self._report, "scores", len(ids), len(ids) - len(left)), what)
         for shard, result in zip(shards, found, strict=True):
@@ -109,8 +110,7 @@ class Scoring:
         SelectionError
             A prediction is not finite. The message names the image.
         """
-        at_once = self._at_once(ids)
-        work, shards = Probabilities(self._predictor, self._learner, at_once), shards_of(self._pool, ids, at_once)
+        work, shards = Probabilities(self._predictor, self._learner), self._shards(ids)
         found = share(work, shards, Counted(self._report, "predict", len(ids)), workers=self._workers, stream=True)
         for shard, result in zip(shards, found, strict=True):
             yield Predictions(tuple(shard.ids), result["probabilities"])
@@ -128,8 +128,7 @@ class Scoring:
         """
         if not isinstance(self._predictor, HasFeatures):
             raise lacks_features(type(self._predictor).__name__)
-        at_once, width = self._at_once(ids), None
-        work, shards = Features(self._predictor, self._learner, at_once), shards_of(self._pool, ids, at_once)
+        work, shards, width = Features(self._predictor, self._learner), self._shards(ids), None
         found = self._share(work, shards, Counted(self._report, "features", len(ids)), [])
         for shard, result in zip(shards, found, strict=True):
             rows = result["features"]
@@ -152,8 +151,15 @@ class Scoring:
             key = [self._key, model, type(work).__name__, what, stream, images]
         return share(work, shards, counted, workers=self._workers, key=key)
 
-    def _at_once(self, ids: Sequence[str]) -> int | None:
-        """Return the size of batches that suits the model; None if it does not tell."""
+    def _shards(self, ids: Sequence[str]) -> list[Shard]:
+        """Divide images into batches of the size that suits the model, if it tells."""
+        at_once = None
         if ids and isinstance(self._predictor, LimitsBatches):
-            return self._predictor.images_at_once(self._pool.read(ids[:1]))
-        return None
+            image = self._pool.read(ids[:1])
+            try:
+                at_once = self._predictor.images_at_once(image)
+            except Exception as error:
+                if is_out_of_memory(error):
+                    raise too_large(error, image.shape[-2:]) from error
+                raise
+        return shards_of(self._pool, ids, at_once)

@@ -14,9 +14,8 @@ from torch import Tensor
 from alkit.arguments.returned import check_returned
 from alkit.arguments.words import found
 from alkit.errors import ConfigurationError, SelectionError
-from alkit.pools.batches import map_batches
 from alkit.pools.frames import Part, parts_of
-from alkit.pools.pieces import Shard
+from alkit.pools.pieces import Shard, map_shard
 from alkit.protocols import HasFeatures, Reduction, Sampler, Score
 from alkit.rng import Stream
 from alkit.scores.moments import moments_of_draws, posterior_of
@@ -58,7 +57,7 @@ class Scores(OfModel):
             return values_of
 
         scores: list[float] = []
-        for some, values in map_batches(scores_of, shard.ids, pool, self.at_once, self.sufficed):
+        for some, values in map_shard(scores_of, shard, self.sufficed):
             scores.extend(values)
             tick(len(some))
         return {"scores": np.array(scores, np.float64)}
@@ -75,7 +74,7 @@ class Probabilities(OfModel):
         def probabilities_of(some: Sequence[str]) -> npt.NDArray[Any]:
             return model.probabilities(shard.pool.read(some))
 
-        for some, probabilities in map_batches(probabilities_of, shard.ids, shard.pool, self.at_once, self.sufficed):
+        for some, probabilities in map_shard(probabilities_of, shard, self.sufficed):
             check_returned(model, "probabilities", probabilities, npt.NDArray[Any])
             check_finite(some, torch.from_numpy(probabilities), "prediction")
             whole.append(probabilities)
@@ -96,7 +95,7 @@ class Features(OfModel):
         def features_of(some: Sequence[str]) -> npt.NDArray[Any]:
             return model.features(shard.pool.read(some))
 
-        for some, rows in map_batches(features_of, shard.ids, shard.pool, self.at_once, self.sufficed):
+        for some, rows in map_shard(features_of, shard, self.sufficed):
             check_returned(model, "features", rows, npt.NDArray[Any])
             check_rows(model, rows, some, width)
             check_finite(some, torch.from_numpy(rows), "row of features")

@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -66,10 +67,16 @@ class Shard(Protocol):
 
 @runtime_checkable
 class ReadsSoon(Protocol):
-    """A shard that reads from a disk."""
+    """A shard that reads images."""
 
     def expect(self) -> None:
         """Let the system load what the shard will read, while other shards are computed."""
+
+    def ahead(self, thread: Executor) -> Any:
+        """Return the shard, which a thread begins to read."""
+
+    def arrived(self) -> bool:
+        """Wait until the thread has ended, and return whether it could read the shard."""
 
 
 class Counted:
@@ -141,9 +148,7 @@ def share(
         how.append([[address, repr(now)] for address, (_, now) in sorted(changed_constants().items())])
         key = None if code is None or packages is None else [key, code, packages, files_of(key), how]
     if alone and (key is None or len(shards) == 1 or not can_keep()):
-        for number, shard in enumerate(shards):
-            _expect(shards, number + 1)
-            yield dict(work(shard, tick))
+        yield from _one_by_one(shards, lambda number, shard: dict(work(shard, tick)))
         return
     with kept_results(key) as folder:
         forget_results_of_other_code(folder)
@@ -179,8 +184,8 @@ def _is_local() -> bool:
 
 def _here(work: Work[Any], shards: Sequence[Shard], tick: Tick, folder: Path) -> Iterator[Result]:
     """Compute shards in this process, and keep their results for the case that it is killed."""
-    for number, shard in enumerate(shards):
-        _expect(shards, number + 1)
+
+    def result_of(number: int, shard: Shard) -> Result:
         path = result_file(folder, number)
         if (result := read_result(path)) is None:
             result = dict(work(shard, tick))
@@ -189,7 +194,41 @@ def _here(work: Work[Any], shards: Sequence[Shard], tick: Tick, folder: Path) ->
         else:
             agree(code_of_result(path))
             tick(shard.size)
-        yield result
+        return result
+
+    yield from _one_by_one(shards, result_of, lambda number: has_result(result_file(folder, number)))
+
+
+def _one_by_one(
+    shards: Sequence[Shard],
+    compute: Callable[[int, Shard], Result],
+    is_known: Callable[[int], bool] = lambda number: False,
+) -> Iterator[Result]:
+    """Yield the result of each shard, whose images a thread reads while the shard before it is computed.
+
+    The thread has ended whenever a result is yielded, so that pools are read by one thread at a time.
+    """
+    can_read = len(shards) > 1
+    with ThreadPoolExecutor(1) as thread:
+
+        def begin(number: int) -> Any:
+            shard = shards[number] if number < len(shards) else None
+            if can_read and isinstance(shard, ReadsSoon) and not is_known(number):
+                return shard.ahead(thread)
+            return shard
+
+        shard = begin(0)
+        can_read = can_read and _has_arrived(shard)
+        for number in range(len(shards)):
+            coming = begin(number + 1)
+            result = compute(number, shard)
+            can_read = can_read and _has_arrived(coming)
+            yield result
+            shard = coming
+
+
+def _has_arrived(shard: object) -> bool:
+    return not isinstance(shard, ReadsSoon) or shard.arrived()
 
 
 def _compute(work: Any, shards: Sequence[Shard], numbers: Sequence[int], tick: Tick, folder: Path) -> None:

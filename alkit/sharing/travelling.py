@@ -97,14 +97,13 @@ def open_model(model: ModelFile | Predictor) -> Predictor:
 
 @dataclass(frozen=True)
 class OfModel:
-    """Work of a model on the images of a shard, in batches of at most `at_once` images; None for no preference.
+    """Work of a model on the images of a shard.
 
     In one process, the size of batches for which the memory of the device has `sufficed` holds for all shards.
     """
 
     predictor: Predictor | ModelFile
     learner: Learner | None
-    at_once: int | None
     sufficed: list[int] = field(default_factory=list, kw_only=True)
 
     def packed(self, folder: Path) -> Self:

@@ -30,13 +30,14 @@ from alkit.pools.sources import BETWEEN, ImageFiles
 from alkit.rng import threads
 from alkit.sharing.worker import Tick
 from alkit.sharing.workers import Workers, check_workers
+from alkit.trained.fitting import fitting_probabilities
 from alkit.trained.model import TrainedModel, check_trained
 from alkit.trained.output import class_row, prepare_output, write_classes
 from alkit.trained.shared import Said, write_shared
 from alkit.trained.tiles import predict_tiles
 from alkit.values.frames import Fit, Frame
 from alkit.values.label_spec import Mask, Size
-from alkit.values.predictions import Predictions, probabilities_of
+from alkit.values.predictions import Predictions
 from alkit.values.progress import Progress, Report, quiet
 
 
@@ -147,7 +148,7 @@ def _predict_images(
             failed(id, reason)
         if images and (len(images) >= at_once or number == len(files)):
             with threads(model.threads):
-                probabilities = probabilities_of(model.predictor, np.concatenate(images), model.spec)
+                probabilities = fitting_probabilities(model.predictor, np.concatenate(images), model.spec)
             for (done, where, whole, name), rows in zip(waiting, probabilities, strict=True):
                 yield Predicted(done, where, whole, rows, source.fit, name)
             waiting.clear()

@@ -82,7 +82,7 @@ def write_shared(
         Called with the progress of stage ``predict`` after each image.
     """
     facts = {name: getattr(model, name) for name in ("spec", "shape", "reading", "threads", "tiles", "slicing")}
-    work, before = OfFiles(model.predictor, model.learner, None, facts, write), len(said.failed)
+    work, before = OfFiles(model.predictor, model.learner, facts, write), len(said.failed)
     counted = Counted(report, "predict", sum(map(len, shards)) + before, before)
     for result in share(work, [Some(files) for files in shards], counted, workers=workers):
         found = json.loads(result["said"].tobytes())

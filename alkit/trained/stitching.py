@@ -17,8 +17,8 @@ from alkit.pools.scaling import Scale, scale_pixels
 from alkit.pools.tiles.grid import boxes, tile_frame, with_surroundings
 from alkit.pools.tiles.large import LargeImage
 from alkit.protocols import Predictor
+from alkit.trained.fitting import fitting_probabilities
 from alkit.values.label_spec import Mask, Size
-from alkit.values.predictions import probabilities_of
 
 AT_ONCE = 2**20
 """Most pixels at the working size that are predicted at once."""
@@ -63,7 +63,7 @@ def stitched_rows(
         for begin in range(0, len(tiles), at_once):
             some = tiles[begin : begin + at_once]
             pixels = np.stack([large.region(level, with_surroundings(box, tile, margin)) for box in some])
-            predicted = probabilities_of(predictor, scale_pixels(pixels, scale), classes)
+            predicted = fitting_probabilities(predictor, scale_pixels(pixels, scale), classes)
             for box, probabilities in zip(some, predicted, strict=True):
                 across = slice(box.left, box.left + box.width)
                 sums[:, :, across] += to_original(probabilities, frame) * weight

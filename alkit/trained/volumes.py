@@ -29,12 +29,13 @@ from alkit.pools.volumes.writing import label_planes, write_volume
 from alkit.rng import threads
 from alkit.sharing.worker import Tick
 from alkit.sharing.workers import Workers, check_workers
+from alkit.trained.fitting import fitting_probabilities
 from alkit.trained.folder import Outcome
 from alkit.trained.model import TrainedModel, check_trained
 from alkit.trained.output import class_row, prepare_output, write_classes
 from alkit.trained.shared import Said, write_shared
 from alkit.values.label_spec import Images
-from alkit.values.predictions import Predictions, probabilities_of
+from alkit.values.predictions import Predictions
 from alkit.values.progress import Report, quiet
 
 
@@ -188,7 +189,7 @@ def _of_batch(
     model: TrainedModel, names: list[str], images: list[Images]
 ) -> tuple[tuple[str, ...], npt.NDArray[np.float32]]:
     with threads(model.threads):
-        probabilities = probabilities_of(model.predictor, np.concatenate(images), model.spec)
+        probabilities = fitting_probabilities(model.predictor, np.concatenate(images), model.spec)
     return tuple(names), probabilities
 
 

@@ -44,7 +44,8 @@ def test_a_batch_that_does_not_fit_is_halved_and_later_batches_stay_small(caplog
 def test_an_image_that_does_not_fit_is_an_error_with_a_way_out():
     with pytest.raises(
         alkit.errors.ConfigurationError,
-        match=r"enough memory for one image: got CUDA out of memory.*Try: a smaller size=, or device='cpu'",
+        match=r"the device must have enough memory for one image of 8 x 8 pixels: got CUDA out of memory.*"
+        r"Try: a smaller size=, or device='cpu'",
     ):
         list(map_batches(device_with_room_for(0, []), IDS, POOL))
 
@@ -60,6 +61,22 @@ def test_memory_that_does_not_suffice_is_known_in_all_words_of_torch(text):
         return ids
 
     assert [len(some) for some, _ in map_batches(work, IDS, POOL)] == [5, 5]
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: not enough memory: 9 bytes")])
+def test_the_memory_of_the_machine_is_known_from_that_of_a_gpu(error):
+    def work(ids):
+        if len(ids) > 5 or "0005" in ids:
+            raise error
+        return ids
+
+    found = []
+    with pytest.raises(
+        alkit.errors.ConfigurationError,
+        match=r"the machine must have .* for one image of 8 x 8 pixels: got \w.*Try: a smaller size=, or tile=512",
+    ):
+        found.extend(some for some, _ in map_batches(work, IDS, POOL))
+    assert found == [IDS[:5]]
 
 
 def test_other_errors_are_not_tried_again():

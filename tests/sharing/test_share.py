@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import dataclass, field
 
 import joblib
 import numpy as np
@@ -298,13 +299,43 @@ def test_workers_are_those_of_joblib_unless_they_are_given():
         assert found.devices == ("cpu", "cpu")
 
 
-def test_each_shard_is_announced_before_the_one_ahead_of_it_is_computed(monkeypatch):
+@dataclass(frozen=True)
+class Announced(Number):
+    """A number that says when a thread should begin to read it, and when the thread must have ended."""
+
+    said: list = field(default_factory=list)
+    readable: bool = True
+
+    def expect(self):
+        raise AssertionError("only shards that travel are announced to the system")
+
+    def ahead(self, thread):
+        self.said.append(("begin", self.value))
+        return self
+
+    def arrived(self):
+        self.said.append(("end", self.value))
+        return self.readable
+
+
+def announced(readable):
     said = []
-    monkeypatch.setattr(Number, "expect", lambda shard: said.append(("next", shard.value)), raising=False)
+    shards = [Announced(value, said=said, readable=readable) for value in range(3)]
+    for _ in share(lambda shard, tick: said.append(("now", shard.value)) or {}, shards, lambda done: None):
+        said.append("result")
+    return said
 
-    def work(shard, tick):
-        said.append(("now", shard.value))
-        return {}
 
-    list(share(work, [Number(value) for value in range(3)], lambda done: None))
-    assert said == [("next", 1), ("now", 0), ("next", 2), ("now", 1), ("now", 2)]
+def test_each_shard_is_read_while_the_one_ahead_of_it_is_computed():
+    assert announced(readable=True) == [
+        ("begin", 0), ("end", 0),
+        ("begin", 1), ("now", 0), ("end", 1), "result",
+        ("begin", 2), ("now", 1), ("end", 2), "result",
+        ("now", 2), "result",
+    ]  # fmt: skip
+
+
+def test_a_thread_that_cannot_read_is_not_asked_again():
+    assert announced(readable=False) == [
+        ("begin", 0), ("end", 0), ("now", 0), "result", ("now", 1), "result", ("now", 2), "result"
+    ]  # fmt: skip
