@@ -13,6 +13,7 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, partial
 from importlib.metadata import version
 from typing import Any, cast
 
@@ -31,6 +32,7 @@ from alkit.features.inputs import IMAGENET, MODES, Inputs
 from alkit.features.pooling import Pooling, check_token, rows_of_output, rows_of_timm
 from alkit.features.weights import digest_of, is_model_name
 from alkit.networks.computation import computation_for
+from alkit.networks.footprint import fitting, footprint
 from alkit.networks.pretrained import (
     HUB,
     LITE0,
@@ -110,7 +112,7 @@ class FittedPretrained:
         device = next((value.device for value in self.body.parameters()), torch.device("cpu"))
         check_images(images)
         apart = self.inputs.images_of(images.shape[1])
-        step = max(1, self.batch // apart)
+        step = min(max(1, self.batch // apart), self._images_at_once(images, device))
         parts = []
         with evaluation_mode(self.body) as body:
             for start in range(0, len(images), step):
@@ -118,6 +120,18 @@ class FittedPretrained:
                 rows = self._rows(body, self.inputs.prepare(part))
                 parts.append(rows.float().reshape(len(part), -1).cpu())
         return cast("npt.NDArray[np.float32]", torch.cat(parts).numpy())
+
+    @cached_property
+    def _fitting(self) -> dict[tuple[int, ...], int]:
+        """Images that are computed at once, by shape."""
+        return {}
+
+    def _images_at_once(self, images: Images, device: torch.device) -> int:
+        key = images.shape[1:]
+        if len(images) > 1 and key not in self._fitting:
+            one = self.inputs.prepare(torch.from_numpy(np.ascontiguousarray(images[:1])).to(device))
+            self._fitting[key] = fitting(footprint(self.body, one, partial(self._rows, self.body)), device)
+        return self._fitting.get(key, 1)
 
     def fingerprint(self) -> str:
         """Return a text that changes if the weights or anything else changes that the rows depend on, but the images.
@@ -179,7 +193,8 @@ class Pretrained:
     download:
         Whether weights on the hub may be downloaded. It is not part of an experiment's configuration.
     batch:
-        Images per pass. It is not part of an experiment's configuration.
+        Most images per pass; fewer if they take much memory inside the network. It is not part of an experiment's
+        configuration.
     device:
         ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``. It is not part of an experiment's configuration.
 

@@ -16,6 +16,7 @@ import math
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import cast
 
@@ -37,6 +38,7 @@ from alkit.features.pretext_files import locked, read_checkpoint, read_weights, 
 from alkit.networks.ahead import read_ahead
 from alkit.networks.computation import Computation, computation_for
 from alkit.networks.factory import NetworkFactory, make_network
+from alkit.networks.footprint import fitting, footprint
 from alkit.networks.outputs import Logits
 from alkit.networks.smp_factories import name_weights
 from alkit.networks.state import apart, to_channels_last, weights_digest
@@ -98,10 +100,26 @@ class FittedReconstruction:
         """
         check_images(images)
         device = next(self.network.parameters()).device
-        with evaluation_mode(self.network) as network:
-            maps = self._maps(network, torch.from_numpy(np.ascontiguousarray(images, np.float32)).to(device))
-            rows = F.adaptive_avg_pool2d(maps.float(), self.pooling).flatten(1)
+        inputs = torch.from_numpy(np.ascontiguousarray(images, np.float32)).to(device)
+        at_once = self._images_at_once(inputs)
+        with evaluation_mode(self.network):
+            rows = torch.cat([self._rows(part) for part in torch.split(inputs, at_once)])
             return cast("npt.NDArray[np.float32]", rows.cpu().numpy())
+
+    @cached_property
+    def _fitting(self) -> dict[tuple[int, ...], int]:
+        """Images that are computed at once, by shape."""
+        return {}
+
+    def _images_at_once(self, images: Tensor) -> int:
+        key = tuple(images.shape[1:])
+        if len(images) > 1 and key not in self._fitting:
+            self._fitting[key] = fitting(footprint(self.network, images[:1], self._rows), images.device)
+        return self._fitting.get(key, 1)
+
+    def _rows(self, images: Tensor) -> Tensor:
+        maps = self._maps(self.network, images)
+        return F.adaptive_avg_pool2d(maps.float(), self.pooling).flatten(1)
 
     def _maps(self, network: nn.Module, images: Tensor) -> Tensor:
         try:

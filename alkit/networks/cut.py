@@ -26,7 +26,7 @@ from alkit.errors import is_out_of_memory
 from alkit.networks.compiled import compiled
 from alkit.networks.computation import EXACT, autocast
 from alkit.networks.dropout import active_layers
-from alkit.networks.footprint import BUDGET, footprint
+from alkit.networks.footprint import fitting, footprint
 from alkit.networks.graphs import Shapes, after_dropout, split_graph, traced
 from alkit.networks.heap import give_back
 from alkit.networks.lean import Lean, make_lean, reproduces
@@ -249,22 +249,15 @@ class CutNetwork:
             self._halves[key] = self._halves[key]._replace(mixes=True, stacks=False)
 
     def images_at_once(self, images: Tensor) -> int:
-        """Return how many images of this shape fit into :data:`alkit.networks.footprint.BUDGET`, at least 1."""
-        if not len(images):
-            return 1
-        budget = BUDGET.get(images.device.type, BUDGET["cpu"])
-        return max(1, budget // self._footprint(images[:1]))
+        """Return how many images of this shape are computed at once, at least 1. For a new shape, one is measured."""
+        return fitting(self._footprint(images[:1]), images.device) if len(images) else 1
 
     def _footprint(self, image: Tensor) -> int:
-        """Return the bytes that one image takes inside the network; if they cannot be measured, the whole budget.
-
-        They are measured once for each shape.
-        """
+        """Return the bytes that one image takes inside the network."""
         key = tuple(image.shape[1:])
         if key not in self._footprints:
             with self._autocast(image):
-                found = footprint(self._logits(image), image)
-            self._footprints[key] = BUDGET.get(image.device.type, BUDGET["cpu"]) if found is None else found
+                self._footprints[key] = footprint(self._logits(image), image)
             give_back()
         return self._footprints[key]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -93,27 +93,37 @@ class LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]  # as tor
         )
 
 
-def footprint(network: nn.Module, image: Tensor) -> int | None:
+def fitting(footprint: int, device: torch.device) -> int:
+    """Return how many images fit into :data:`BUDGET` if one takes so many bytes, at least 1."""
+    return max(1, BUDGET.get(device.type, BUDGET["cpu"]) // max(1, footprint))
+
+
+def footprint(network: nn.Module, image: Tensor, run: Callable[[Tensor], Tensor] | None = None) -> int:
     """Return the bytes that one image ``(1, c, h, w)`` takes inside a network, which returns logits.
 
     What the network keeps, such as weights in a lower precision, is the same for all images of a batch, and does not
-    count. The convolutions of CUDA in full float32 need memory for themselves.
+    count. The convolutions of CUDA in full float32 need memory for themselves. If torch does not show the memory of an
+    operation, such as ``torch.cond``, it is the whole budget.
 
-    None if the network has an operation whose memory torch does not show, such as ``torch.cond``.
+    Parameters
+    ----------
+    run:
+        What is done with the network. Default: its call.
     """
     try:
         with without_gradients(network), keep_torch(), LiveTensors() as live:
             given = image.clone()
-            logits: Tensor = network(given)
-            after = COPIES * logits.nbytes
-            del given, logits
+            result = (run or network)(given)
+            after = COPIES * result.nbytes
+            del given, result
     except Exception as reason:
         if is_out_of_memory(reason):
             raise
         log.debug("the memory inside %s cannot be measured (%s)", type(network).__name__, reason)
-        return None
+        return BUDGET.get(image.device.type, BUDGET["cpu"])
     scratch = 2 * live.convolution if image.is_cuda and not _rounds_inputs() else 0
-    return image.nbytes + live.most(without_rest=True) + scratch + after
+    most: int = image.nbytes + live.most(without_rest=True) + scratch + after
+    return most
 
 
 def _rounds_inputs() -> bool:

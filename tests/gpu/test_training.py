@@ -231,7 +231,7 @@ def test_a_training_batch_that_does_not_fit_says_so_and_leaves_the_device_usable
 def test_scoring_stays_within_the_budget_of_memory(device, on_gpu):
     if not on_gpu:
         pytest.skip("torch counts the memory of GPUs only")
-    from alkit.networks.cut import BUDGET
+    from alkit.networks.footprint import BUDGET
 
     images, _ = alkit.synthetic.lesions(64, size=128, seed=1)
     pool = alkit.ArrayPool(images)

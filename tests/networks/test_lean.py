@@ -79,7 +79,7 @@ def plain(network):
 
 @pytest.mark.parametrize("at_once", [1, 24 * 2**20])
 def test_draws_equal_those_of_the_network_itself(network, images, at_once, monkeypatch):
-    monkeypatch.setitem(alkit.networks.cut.BUDGET, "cpu", at_once)
+    monkeypatch.setitem(alkit.networks.footprint.BUDGET, "cpu", at_once)
     cut = CutNetwork(network)
     assert cut.lean(images) is not None
     torch.testing.assert_close(draws(cut, images), draws(plain(network), images), atol=1e-5, rtol=1e-5)

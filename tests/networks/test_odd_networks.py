@@ -14,7 +14,8 @@ from torch.nn import functional as F
 import alkit
 from alkit import scores
 from alkit.learners.predictor import NetworkPredictor
-from alkit.networks.cut import BUDGET, CutNetwork
+from alkit.networks.cut import CutNetwork
+from alkit.networks.footprint import BUDGET
 from alkit.networks.posterior import NetworkPosterior
 from alkit.rng import Stream
 from alkit.scores.streamed import Scoring

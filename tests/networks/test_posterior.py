@@ -13,8 +13,9 @@ from torch.nn import functional as F
 
 import alkit
 from alkit.learners.predictor import NetworkPredictor
-from alkit.networks.cut import BUDGET, CutNetwork
+from alkit.networks.cut import CutNetwork
 from alkit.networks.dropout import draw_mask
+from alkit.networks.footprint import BUDGET
 from alkit.networks.posterior import NetworkPosterior
 from alkit.networks.state import copy_network
 from alkit.rng import Stream

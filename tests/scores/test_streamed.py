@@ -19,7 +19,7 @@ from alkit.configuration import start
 from alkit.configuration.code import code_of
 from alkit.learners.predictor import NetworkPredictor
 from alkit.networks import make_network
-from alkit.networks.cut import BUDGET
+from alkit.networks.footprint import BUDGET
 from alkit.rng import Stream
 from alkit.samplers import DETERMINISTIC
 from alkit.scores import streamed
