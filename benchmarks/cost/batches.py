@@ -33,7 +33,7 @@ from torch import nn
 
 import alkit
 from alkit.learners import NetworkPredictor
-from alkit.networks.footprint import BUDGET
+from alkit.networks.footprint import BUDGET, footprint
 from alkit.pools.pieces import Shard
 from alkit.rng import Stream
 from alkit.scores import Scoring, bald, entropy
@@ -60,20 +60,19 @@ CASES = (("unet 16-32-64", 96), ("unet 16-32-64", 256), ("unet", 64), ("unet", 1
 
 def batches(name: str, side: int, turns: int) -> list[dict[str, object]]:
     """Measure one network at one size, by budget."""
-    torch.manual_seed(0)
-    predictor = NetworkPredictor(networks()[name](), 3, 2)
     count = min(64, MIB // side**2)
     images = np.random.default_rng(0).random((count, 3, side, side), np.float32)
     pool, draws = alkit.ArrayPool(images), not name.startswith("smp")  # whose decoder drops nothing
-    footprint = predictor._cut._footprint(torch.from_numpy(images[:1]))
-    memory = footprint / MIB
+    memory = footprint(_network(name), torch.from_numpy(images[:1])) / MIB
     found: dict[int, list[list[float]]] = {}
     for _ in range(turns):
         for budget in (*BUDGETS, 0):
-            with patch.dict(BUDGET, cpu=budget * MIB or 2 * count * footprint):
-                predictor.probabilities(images[:2])  # tries what is new
-                times = [_cpu(lambda: predictor.probabilities(images)) / count]
+            with patch.dict(BUDGET, cpu=MIB * (budget or int(2 * count * memory + 1))):
+                predictor = NetworkPredictor(_network(name), 3, 2)
+                predictor.probabilities(images)  # tries what is new
+                times = [_cpu(lambda: predictor.probabilities(images)) / count]  # noqa: B023
                 if draws and budget:
+                    list(predictor.posterior(images[:1]).dropout(1, Stream(0)))
                     scoring = Scoring(pool, predictor, Stream(0))
                     times.append(_cpu(lambda: scoring.scores(pool.ids, bald, DRAWS)) / count)  # noqa: B023
                 found.setdefault(budget, []).append(times)
@@ -85,6 +84,11 @@ def batches(name: str, side: int, turns: int) -> list[dict[str, object]]:
          "turns": turns, "machine": machine(), "torch": torch.__version__, "commit": commit()}
         for budget, some in found.items()
     ]  # fmt: skip
+
+
+def _network(name: str) -> nn.Module:
+    torch.manual_seed(0)
+    return networks()[name]().eval()
 
 
 def _cpu(work: Callable[[], Any]) -> float:
@@ -107,8 +111,7 @@ class Slow:
 
 def reading(wait_ms: float, turns: int) -> dict[str, object]:
     """Measure scoring with images that take some time to read."""
-    torch.manual_seed(0)
-    predictor = NetworkPredictor(networks()["unet 16-32-64"](), 3, 2)
+    predictor = NetworkPredictor(_network("unet 16-32-64"), 3, 2)
     pool = Slow(np.random.default_rng(0).random((128, 3, 96, 96), np.float32), wait_ms / 1e3)
 
     def seconds() -> float:
