@@ -25,7 +25,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from alkit.errors import is_out_of_memory
 from alkit.networks.compiled import compiled
 from alkit.networks.computation import EXACT, autocast
-from alkit.networks.dropout import active_layers
+from alkit.networks.dropout import KnownMasks, active_layers
 from alkit.networks.footprint import fitting, footprint
 from alkit.networks.graphs import Shapes, after_dropout, split_graph, traced
 from alkit.networks.heap import give_back
@@ -111,6 +111,7 @@ class CutNetwork:
         self._lean: dict[tuple[int, ...], Lean | None] = {}
         self._mixes: dict[tuple[int, ...], bool] = {}
         self._warned = False
+        self.masks = KnownMasks()
         self._tried: set[tuple[tuple[int, ...], int, int]] = set()
         self._footprints: dict[tuple[int, ...], int] = {}
 

@@ -20,6 +20,9 @@ from torch.utils._pytree import tree_leaves
 from alkit.errors import ConfigurationError
 from alkit.rng import Stream, keep_torch
 
+MOST = 4 * 2**20
+"""Bytes of masks that are kept for later images."""
+
 
 class MisplacedError(ConfigurationError):
     """The first axis of the output of a dropout layer is not that of the images."""
@@ -103,9 +106,35 @@ def _equal(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
     return all(torch.equal(one, other) for one, other in zip(some, others, strict=True))
 
 
+class KnownMasks:
+    """Masks that were drawn for some images, for the images that follow: it takes long to draw them."""
+
+    def __init__(self) -> None:
+        self._known: dict[object, Tensor] = {}  # which values are kept, by what a mask depends on
+        self._stream: Stream | None = None
+        self._bytes = 0
+
+    def get(self, layer: _DropoutNd, output: Tensor, stream: Stream, root: Stream) -> Tensor:
+        """Return :func:`draw_mask`. Only the masks of the last `root`, the stream of all draws, are kept."""
+        if root != self._stream:
+            self._known, self._stream, self._bytes = {}, root, 0
+        key = stream.path, layer.p, isinstance(layer, nn.Dropout), output.shape[1:]
+        if key in self._known:
+            return self._known[key] / max(1 - layer.p, 1e-9)
+        mask = draw_mask(layer, output, stream)
+        if self._bytes + mask.numel() <= MOST:
+            self._known[key] = mask != 0
+            self._bytes += mask.numel()
+        return mask
+
+
 @contextmanager
 def apply_masks(
-    layers: Mapping[str, _DropoutNd], numbers: Sequence[int], n: int, stream: Stream
+    layers: Mapping[str, _DropoutNd],
+    numbers: Sequence[int],
+    n: int,
+    stream: Stream,
+    known: KnownMasks | None = None,
 ) -> Iterator[list[str]]:
     """Let the dropout layers of a network in evaluation mode apply the masks of some draws, inside a ``with`` block.
 
@@ -122,6 +151,8 @@ def apply_masks(
         Images in a batch. The input of the network must be k copies of the batch, one after the other.
     stream:
         Random stream of the masks.
+    known:
+        Masks of earlier images.
 
     Yields
     ------
@@ -136,6 +167,7 @@ def apply_masks(
         A layer with a forward of its own does not return its input.
     """
     called: list[str] = []
+    kept = known or KnownMasks()
 
     def hook(name: str) -> Callable[[nn.Module, tuple[Any, ...], Tensor], Tensor]:
         calls = 0
@@ -151,7 +183,8 @@ def apply_masks(
                     hint="batch_first=True if it is part of a transformer",
                 )
             called.append(name)
-            masks = [draw_mask(cast(_DropoutNd, layer), output, stream.child(t, name, calls)) for t in numbers]
+            streams = [stream.child(t, name, calls) for t in numbers]
+            masks = [kept.get(cast(_DropoutNd, layer), output, one, stream) for one in streams]
             calls += 1
             if has_own_forward(layer) and not torch.equal(output, inputs[0]):
                 raise ConfigurationError(
@@ -160,8 +193,10 @@ def apply_masks(
                     got="another output",
                     hint="a forward that does nothing if self.training is False, or torch.nn.Dropout",
                 )
-            factors = torch.stack(masks).to(output)[:, None]  # (k, 1, ...)
-            return (split_copies(output, len(numbers)) * factors).flatten(0, 1)
+            factors = torch.stack(masks).to(output)  # (k, ...)
+            if len(numbers) == 1:  # without a view, whose strides do not say of one image that its channels come last
+                return output * factors
+            return (split_copies(output, len(numbers)) * factors[:, None]).flatten(0, 1)
 
         return drop
 

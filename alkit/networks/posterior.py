@@ -111,7 +111,7 @@ class NetworkPosterior:
         if self._parts:
             return torch.cat([part._draws(numbers, stream) for part in self._parts], dim=1)
         n, layers, (draw, ready) = len(self._images), self._layers, self._ready
-        with self._cut.passes(self._images), apply_masks(layers, numbers, n, stream) as called:
+        with self._cut.passes(self._images), apply_masks(layers, numbers, n, stream, self._cut.masks) as called:
             logits = draw(_repeat(ready, len(numbers)))
             chunk = split_copies(self._probabilities(logits), len(numbers))
         if not called and not self._halves.drops:

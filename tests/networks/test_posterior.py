@@ -14,7 +14,7 @@ from torch.nn import functional as F
 import alkit
 from alkit.learners.predictor import NetworkPredictor
 from alkit.networks.cut import CutNetwork
-from alkit.networks.dropout import draw_mask
+from alkit.networks.dropout import KnownMasks, apply_masks, draw_mask
 from alkit.networks.footprint import BUDGET
 from alkit.networks.posterior import NetworkPosterior
 from alkit.networks.state import copy_network
@@ -285,6 +285,28 @@ def test_a_deleted_model_is_freed(images):
     del network, predictor
     gc.collect()
     assert gone() is None
+
+
+@pytest.mark.parametrize("most", [0, 4 * 2**20])
+@pytest.mark.parametrize("layer", [nn.Dropout(0.3), nn.Dropout2d(0.5), nn.Dropout(1.0)])
+def test_masks_of_earlier_images_are_those_that_would_be_drawn(layer, most, monkeypatch):
+    monkeypatch.setattr("alkit.networks.dropout.MOST", most)
+    known, output, root = KnownMasks(), torch.zeros(2, 4, 5, 6), Stream(3, ("draws",))
+    for one in (root, root, Stream(4), root):
+        for number in (0, 1, 0):
+            stream = one.child(number, "layer", 0)
+            assert torch.equal(known.get(layer, output, stream, one), draw_mask(layer, output, stream))
+    assert len(known._known) == (2 if most else 0)
+
+
+@pytest.mark.parametrize("numbers", [[0], [0, 1]])
+def test_the_channels_of_one_image_stay_last_after_dropout(numbers):
+    layer, seen = nn.Dropout(0.5), []
+    layer.eval()
+    given = torch.rand(len(numbers), 4, 6, 6).contiguous(memory_format=torch.channels_last)
+    with apply_masks({"layer": layer}, numbers, 1, Stream(0)):
+        seen.append(layer(given))
+    assert seen[0].stride() == given.stride()  # torch looks at the first of them, too
 
 
 def test_a_mask_keeps_each_unit_with_the_probability_of_the_layer():

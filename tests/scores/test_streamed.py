@@ -301,3 +301,68 @@ def test_results_of_code_whose_file_was_changed_while_the_program_runs_are_not_k
     assert code_of(form)
     monkeypatch.setattr(start, "STARTED", time.time() - 3600)
     assert code_of(form) is None
+
+
+class Huge:
+    """A model whose memory does not suffice for one image."""
+
+    def probabilities(self, images):
+        raise MemoryError("Unable to allocate 9 GiB")
+
+
+class HugeAsItKnows(Huge):
+    """One that finds out when it is asked how many images fit."""
+
+    def images_at_once(self, images):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+
+@pytest.mark.parametrize("model", [Huge, HugeAsItKnows])
+def test_an_image_that_is_too_large_is_an_error_with_its_size(model):
+    pool = alkit.ArrayPool(np.zeros((2, 24, 32), np.uint8))
+    with pytest.raises(alkit.errors.ConfigurationError, match=r"memory for one image of 32 x 24 pixels: got.*tile=512"):
+        Scoring(pool, model(), Stream(0)).scores(pool.ids, scores.entropy)
+
+
+LARGE = """
+import json, resource, sys
+import numpy as np, torch
+torch.set_num_threads(1)
+import alkit
+from alkit.learners import NetworkPredictor
+from alkit.networks.footprint import footprint
+from alkit.rng import Stream
+from alkit.scores import Scoring, bald
+
+def memory(name):
+    return int(next(l for l in open("/proc/self/status") if l.startswith(name)).split()[1]) * 1024
+
+def scoring(side):
+    torch.manual_seed(0)
+    predictor = NetworkPredictor(alkit.UNet(in_channels=1, classes=2, widths=(8, 16, 32)), 1, 2)
+    pool = alkit.ArrayPool(np.random.default_rng(0).integers(0, 256, (2, side, side), np.uint8))
+    return predictor, Scoring(pool, predictor, Stream(0)).scores(pool.ids, bald, alkit.Dropout(2))
+
+scoring(32)
+before = memory("VmRSS")
+predictor, found = scoring(768)
+one = footprint(predictor.network, torch.zeros(1, 1, 768, 768))
+print(json.dumps([(memory("VmHWM") - before) / one, found["0001"]]))
+resource.setrlimit(resource.RLIMIT_AS, (memory("VmSize") + int(sys.argv[1]) * 2**20,) * 2)
+try:
+    scoring(4096)
+except alkit.errors.ConfigurationError as error:
+    print(error)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_few_large_images_are_scored_in_the_memory_of_one_or_are_too_large():
+    said = subprocess.run([sys.executable, "-c", LARGE, "300"], capture_output=True, text=True, check=True).stdout
+    first, error = said.splitlines()
+    ratio, score = json.loads(first)
+    assert ratio < 3
+    assert score != 0
+    assert "the machine must have enough memory for one image of 4096 x 4096 pixels" in error
+    assert "tile=512" in error
