@@ -155,7 +155,7 @@ class FittedPretrained:
                 raise
             height, width = images.shape[-2:]
             raise ConfigurationError(
-                f"the network {self.name or type(body).__name__} cannot compute {len(images)} images of "
+                f"the network {self.name or type(body).__name__} cannot compute images of "
                 f"{width} x {height} pixels ({str(reason).strip() or type(reason).__name__})",
                 hint="another size= or other levels=",
             ) from reason

@@ -130,7 +130,7 @@ class FittedReconstruction:
             if is_out_of_memory(reason):  # smaller batches are tried
                 raise
             raise ConfigurationError(
-                f"the network of the pretext cannot compute images of shape {tuple(images.shape)} "
+                f"the network of the pretext cannot compute images of shape {tuple(images.shape[1:])} "
                 f"({str(reason).strip() or type(reason).__name__})",
                 hint="images with the channels and the size of those that it was trained on",
             ) from reason

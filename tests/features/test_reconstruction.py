@@ -443,6 +443,6 @@ def test_models_of_smp_can_be_pretrained_and_warm_start_a_learner(task):
 def test_images_that_the_network_cannot_compute_are_refused_with_its_reason():
     fitted = alkit.features.FittedReconstruction(alkit.UNet(in_channels=1, classes=1, widths=(2, 4)), 1)
     with pytest.raises(
-        alkit.errors.ConfigurationError, match=r"cannot compute images of shape \(2, 3, 8, 8\) \(.*channels"
+        alkit.errors.ConfigurationError, match=r"cannot compute images of shape \(3, 8, 8\) \(.*channels"
     ):
         fitted.features(np.zeros((2, 3, 8, 8), np.float32))

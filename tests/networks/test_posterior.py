@@ -220,9 +220,8 @@ def test_layers_before_the_first_dropout_run_once_for_all_draws(name, images, mo
     network = NETWORKS[name]()
     first = next(module for module in network.modules() if isinstance(module, (nn.Conv2d, nn.Linear)))
     last = [module for module in network.modules() if isinstance(module, (nn.Conv2d, nn.Linear))][-1]
-    monkeypatch.setitem(BUDGET, "cpu", 1)
     cut = CutNetwork(network)
-    cut.images_at_once(images)  # measures on one image, once
+    monkeypatch.setitem(BUDGET, "cpu", 2 * cut._footprint(images[:1]))  # one draw of all images at a time
     first_posterior = NetworkPosterior(cut, images)
     list(first_posterior.dropout(1, Stream(0)))  # compares one draw with a pass over one image, once, as does:
     first_posterior.prediction()

@@ -21,6 +21,7 @@ LEFT_OUT = {
     "alkit.errors.nearest": "the checks themselves need the errors",
     "alkit.errors.without_hint": "the checks themselves need the errors",
     "alkit.errors.one_line": "the checks themselves need the errors",
+    "alkit.errors.is_of_machine": "the checks themselves need the errors",
     "alkit.errors.is_out_of_memory": "the checks themselves need the errors",
 }
 
