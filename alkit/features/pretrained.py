@@ -13,7 +13,7 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from importlib.metadata import version
 from typing import Any, cast
 
@@ -32,7 +32,7 @@ from alkit.features.inputs import IMAGENET, MODES, Inputs
 from alkit.features.pooling import Pooling, check_token, rows_of_output, rows_of_timm
 from alkit.features.weights import digest_of, is_model_name
 from alkit.networks.computation import computation_for
-from alkit.networks.footprint import fitting, footprint
+from alkit.networks.footprint import Fitting
 from alkit.networks.pretrained import (
     HUB,
     LITE0,
@@ -112,26 +112,15 @@ class FittedPretrained:
         device = next((value.device for value in self.body.parameters()), torch.device("cpu"))
         check_images(images)
         apart = self.inputs.images_of(images.shape[1])
-        step = min(max(1, self.batch // apart), self._images_at_once(images, device))
-        parts = []
-        with evaluation_mode(self.body) as body:
-            for start in range(0, len(images), step):
-                part = torch.from_numpy(np.ascontiguousarray(images[start : start + step])).to(device)
-                rows = self._rows(body, self.inputs.prepare(part))
-                parts.append(rows.float().reshape(len(part), -1).cpu())
-        return cast("npt.NDArray[np.float32]", torch.cat(parts).numpy())
+        inputs = torch.from_numpy(np.ascontiguousarray(images)).to(device)
+        step = min(max(1, self.batch // apart), self._fitting.images_at_once(self.body, inputs, self._rows))
+        with evaluation_mode(self.body):
+            rows = torch.cat([self._rows(part).cpu() for part in torch.split(inputs, step)])
+        return cast("npt.NDArray[np.float32]", rows.numpy())
 
     @cached_property
-    def _fitting(self) -> dict[tuple[int, ...], int]:
-        """Images that are computed at once, by shape."""
-        return {}
-
-    def _images_at_once(self, images: Images, device: torch.device) -> int:
-        key = images.shape[1:]
-        if len(images) > 1 and key not in self._fitting:
-            one = self.inputs.prepare(torch.from_numpy(np.ascontiguousarray(images[:1])).to(device))
-            self._fitting[key] = fitting(footprint(self.body, one, partial(self._rows, self.body)), device)
-        return self._fitting.get(key, 1)
+    def _fitting(self) -> Fitting:
+        return Fitting()
 
     def fingerprint(self) -> str:
         """Return a text that changes if the weights or anything else changes that the rows depend on, but the images.
@@ -142,7 +131,12 @@ class FittedPretrained:
         facts += [repr(self.body), version("timm") if self.name else ""]
         return digest_of(self.body.state_dict(), facts)
 
-    def _rows(self, body: nn.Module, images: Tensor) -> Tensor:
+    def _rows(self, images: Tensor) -> Tensor:
+        rows = self._rows_of_prepared(self.inputs.prepare(images))
+        return rows.float().reshape(len(images), -1)
+
+    def _rows_of_prepared(self, images: Tensor) -> Tensor:
+        body = self.body
         try:
             if self.name is not None:
                 return rows_of_timm(body, images, self.pooling, self.levels)

@@ -38,7 +38,7 @@ from alkit.features.pretext_files import locked, read_checkpoint, read_weights, 
 from alkit.networks.ahead import read_ahead
 from alkit.networks.computation import Computation, computation_for
 from alkit.networks.factory import NetworkFactory, make_network
-from alkit.networks.footprint import fitting, footprint
+from alkit.networks.footprint import Fitting
 from alkit.networks.outputs import Logits
 from alkit.networks.smp_factories import name_weights
 from alkit.networks.state import apart, to_channels_last, weights_digest
@@ -101,21 +101,14 @@ class FittedReconstruction:
         check_images(images)
         device = next(self.network.parameters()).device
         inputs = torch.from_numpy(np.ascontiguousarray(images, np.float32)).to(device)
-        at_once = self._images_at_once(inputs)
+        at_once = self._fitting.images_at_once(self.network, inputs, self._rows)
         with evaluation_mode(self.network):
             rows = torch.cat([self._rows(part) for part in torch.split(inputs, at_once)])
             return cast("npt.NDArray[np.float32]", rows.cpu().numpy())
 
     @cached_property
-    def _fitting(self) -> dict[tuple[int, ...], int]:
-        """Images that are computed at once, by shape."""
-        return {}
-
-    def _images_at_once(self, images: Tensor) -> int:
-        key = tuple(images.shape[1:])
-        if len(images) > 1 and key not in self._fitting:
-            self._fitting[key] = fitting(footprint(self.network, images[:1], self._rows), images.device)
-        return self._fitting.get(key, 1)
+    def _fitting(self) -> Fitting:
+        return Fitting()
 
     def _rows(self, images: Tensor) -> Tensor:
         maps = self._maps(self.network, images)

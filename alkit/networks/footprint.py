@@ -98,6 +98,20 @@ def fitting(footprint: int, device: torch.device) -> int:
     return max(1, BUDGET.get(device.type, BUDGET["cpu"]) // max(1, footprint))
 
 
+class Fitting:
+    """How many images something does with a network at once, by their shape."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, ...], int] = {}
+
+    def images_at_once(self, network: nn.Module, images: Tensor, run: Callable[[Tensor], Tensor]) -> int:
+        """Return the number for these images, at least 1. If there are several of a new shape, one is measured."""
+        key = tuple(images.shape[1:])
+        if len(images) > 1 and key not in self._known:
+            self._known[key] = fitting(footprint(network, images[:1], run), images.device)
+        return self._known.get(key, 1)
+
+
 def footprint(network: nn.Module, image: Tensor, run: Callable[[Tensor], Tensor] | None = None) -> int:
     """Return the bytes that one image ``(1, c, h, w)`` takes inside a network, which returns logits.
 
