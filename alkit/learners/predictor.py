@@ -20,6 +20,7 @@ from alkit.networks.computation import EXACT, autocast, check_precision, computa
 from alkit.networks.cut import CutNetwork
 from alkit.networks.dropout import undrawn
 from alkit.networks.factory import NetworkFactory, make_network
+from alkit.networks.footprint import WITHOUT_DRAWS
 from alkit.networks.outputs import find_reading, input_type, probabilities_from, read
 from alkit.networks.posterior import NetworkPosterior
 from alkit.networks.smp_factories import weights_left_out
@@ -86,7 +87,7 @@ class NetworkPredictor:
 
     def _parts(self, inputs: Tensor) -> Sequence[Tensor]:
         """Return batches that the network may compute at once: single images, if it mixes those of a batch."""
-        at_once = self._cut.images_at_once(inputs) if len(inputs) > 1 else 1
+        at_once = self._cut.images_at_once(inputs, WITHOUT_DRAWS) if len(inputs) > 1 else 1
         return torch.split(inputs, 1 if at_once > 1 and self._cut.mixes(inputs) else at_once)
 
     def _together(self, inputs: Tensor) -> Tensor:
@@ -117,7 +118,7 @@ class NetworkPredictor:
 
     @checked
     def images_at_once(self, images: Images) -> int:
-        """Return the largest batch of images like these that is computed at once, at least 1.
+        """Return the largest batch of images like these for :meth:`posterior`, at least 1.
 
         One image is passed through the network, and the memory of its tensors is measured.
         """

@@ -26,7 +26,7 @@ from alkit.errors import is_out_of_memory
 from alkit.networks.compiled import compiled
 from alkit.networks.computation import EXACT, autocast
 from alkit.networks.dropout import KnownMasks, active_layers
-from alkit.networks.footprint import fitting, footprint
+from alkit.networks.footprint import WITHOUT_DRAWS, fitting, footprint
 from alkit.networks.graphs import Shapes, after_dropout, split_graph, traced
 from alkit.networks.heap import give_back
 from alkit.networks.lean import Lean, make_lean, reproduces
@@ -194,7 +194,8 @@ class CutNetwork:
 
     def _try(self, images: Tensor) -> Trial:
         """Try the network, and note whether it mixes images. Images that are too large for batches are tried alone."""
-        trial = run_trial(self._logits(images), images[:1], large=self.images_at_once(images) == 1)
+        large = self.images_at_once(images, WITHOUT_DRAWS) == 1
+        trial = run_trial(self._logits(images), images[:1], large=large)
         if trial.alone:
             log.warning(
                 "the memory of the device does not suffice for two images at once in %s; images are predicted one at a "
@@ -249,9 +250,9 @@ class CutNetwork:
         if key in self._halves:
             self._halves[key] = self._halves[key]._replace(mixes=True, stacks=False)
 
-    def images_at_once(self, images: Tensor) -> int:
+    def images_at_once(self, images: Tensor, budgets: int = 1) -> int:
         """Return how many images of this shape are computed at once, at least 1. For a new shape, one is measured."""
-        return fitting(self._footprint(images[:1]), images.device) if len(images) else 1
+        return fitting(self._footprint(images[:1]), images.device, budgets) if len(images) else 1
 
     def _footprint(self, image: Tensor) -> int:
         """Return the bytes that one image takes inside the network."""

@@ -23,8 +23,11 @@ from alkit.rng import keep_torch
 
 log = logging.getLogger(__name__)
 
-BUDGET = {"cpu": 16 * 2**20, "cuda": 2**30}
+BUDGET = {"cpu": 14 * 2**20, "cuda": 2**30}
 """Bytes of tensors that a batch may take inside a network, by type of device. Other devices have that of ``cpu``."""
+
+WITHOUT_DRAWS = 2
+"""How many times as much a batch may take that is passed through the network once, for predictions or features."""
 
 COPIES = 5
 """Tensors of the size of the logits that follow the network, such as probabilities, their logarithms and moments."""
@@ -93,9 +96,9 @@ class LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]  # as tor
         )
 
 
-def fitting(footprint: int, device: torch.device) -> int:
-    """Return how many images fit into :data:`BUDGET` if one takes so many bytes, at least 1."""
-    return max(1, BUDGET.get(device.type, BUDGET["cpu"]) // max(1, footprint))
+def fitting(footprint: int, device: torch.device, budgets: int = 1) -> int:
+    """Return how many images fit into some times :data:`BUDGET` if one takes so many bytes, at least 1."""
+    return max(1, budgets * BUDGET.get(device.type, BUDGET["cpu"]) // max(1, footprint))
 
 
 class Fitting:
@@ -108,7 +111,7 @@ class Fitting:
         """Return the number for these images, at least 1. If there are several of a new shape, one is measured."""
         key = tuple(images.shape[1:])
         if len(images) > 1 and key not in self._known:
-            self._known[key] = fitting(footprint(network, images[:1], run), images.device)
+            self._known[key] = fitting(footprint(network, images[:1], run), images.device, WITHOUT_DRAWS)
         return self._known.get(key, 1)
 
 
@@ -117,7 +120,7 @@ def footprint(network: nn.Module, image: Tensor, run: Callable[[Tensor], Tensor]
 
     What the network keeps, such as weights in a lower precision, is the same for all images of a batch, and does not
     count. The convolutions of CUDA in full float32 need memory for themselves. If torch does not show the memory of an
-    operation, such as ``torch.cond``, it is the whole budget.
+    operation, such as ``torch.cond``, they are too many for a second image.
 
     Parameters
     ----------
@@ -134,7 +137,7 @@ def footprint(network: nn.Module, image: Tensor, run: Callable[[Tensor], Tensor]
         if is_out_of_memory(reason):
             raise
         log.debug("the memory inside %s cannot be measured (%s)", type(network).__name__, reason)
-        return BUDGET.get(image.device.type, BUDGET["cpu"])
+        return WITHOUT_DRAWS * BUDGET.get(image.device.type, BUDGET["cpu"])
     scratch = 2 * live.convolution if image.is_cuda and not _rounds_inputs() else 0
     most: int = image.nbytes + live.most(without_rest=True) + scratch + after
     return most

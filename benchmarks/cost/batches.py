@@ -67,7 +67,8 @@ def batches(name: str, side: int, turns: int) -> list[dict[str, object]]:
     found: dict[int, list[list[float]]] = {}
     for _ in range(turns):
         for budget in (*BUDGETS, 0):
-            with patch.dict(BUDGET, cpu=MIB * (budget or int(2 * count * memory + 1))):
+            cpu = MIB * (budget or int(2 * count * memory + 1))
+            with patch.dict(BUDGET, cpu=cpu), patch("alkit.learners.predictor.WITHOUT_DRAWS", 1):
                 predictor = NetworkPredictor(_network(name), 3, 2)
                 predictor.probabilities(images)  # tries what is new
                 times = [_cpu(lambda: predictor.probabilities(images)) / count]  # noqa: B023
