@@ -32,6 +32,11 @@ class Work:
         return self
 
     def __call__(self, shard, tick):
+        there = Path(__file__).parent / "workers"
+        there.mkdir(exist_ok=True)
+        (there / str(os.getpid())).touch()
+        while len(list(there.iterdir())) < 2:  # so that both workers have loaded the first version
+            time.sleep(0.02)
         return {"value": np.array([mine.score(shard.value)])}
 
 
