@@ -20,7 +20,7 @@ from alkit.errors import ConfigurationError
 from alkit.experiment.holding_out import near_duplicates
 from alkit.experiment.parts import Parts, next_round
 from alkit.record.audit import AUDIT, AuditSet, audit_from, recorded_audit
-from alkit.record.grouping import note_change
+from alkit.record.changing import dated
 from alkit.record.reviewed import facts_of_reviews
 from alkit.record.reviews import asked_again, place_of
 from alkit.record.store import Store
@@ -102,9 +102,8 @@ def _draw(parts: Parts, wanted: int) -> None:
     if not fixed and before is not None and [{**old, "at": ""} for old in before["draws"]] == [{**draw, "at": ""}]:
         return
     now = {"draws": [*draws, draw], "near": sorted(known.near), "compared": False} if wanted else None
-    store.revise(AUDIT, lambda recorded: now)
-    if store.has_queries():
-        note_change(store, [f"audit: recorded {len(known.ids)}, now {wanted}"])
+    lines = [f"audit: recorded {len(known.ids)}, now {wanted}"] if store.has_queries() else []
+    store.revise_all({AUDIT: lambda recorded: now, **dated(lines)})
 
 
 def _eligible(parts: Parts, drawn: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -64,6 +64,14 @@ CHANGEABLE = ("learner", "strategy", "initial", "pool")
 
 FEW = 3
 """Number of images that a message names."""
+
+
+def dated(lines: Sequence[str]) -> dict[str, Callable[[Any], Any]]:
+    """Return how the list of changes becomes one with these lines and the date, by its name; nothing without lines."""
+    if not lines:
+        return {}
+    entry = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "changed": list(lines)}
+    return {CHANGES: lambda before: [*(before or ()), entry]}
 
 
 def restart(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 
-from alkit.record.changing import CHANGES, DISPUTES
+from alkit.record.changing import DISPUTES, dated
 from alkit.record.store import Store
 from alkit.values.disputes import Disputes
 
@@ -34,8 +33,5 @@ def change_disputes(store: Store, disputes: Disputes) -> list[str]:
         ]
         if lines:
             fact = after if disputes != Disputes() else None
-            store.revise(DISPUTES, lambda former: fact)
-            if store.has_answers():
-                entry = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "changed": lines}
-                store.revise(CHANGES, lambda former: [*(former or ()), entry])
+            store.revise_all({DISPUTES: lambda former: fact, **dated(lines if store.has_answers() else ())})
     return lines

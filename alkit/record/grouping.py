@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from alkit.errors import ConfigurationError, ResumeError
 from alkit.pools.base import PoolBase
 from alkit.pools.groups import Grouping, GroupsLike, groups_of, metadata_of, parents_of, read_groups
 from alkit.protocols import HasGroups, HasMetadata, Pool
-from alkit.record.changing import CHANGES, GROUPS, RULES, SIDES
+from alkit.record.changing import GROUPS, RULES, SIDES, dated
 from alkit.record.removing import REMOVED
 from alkit.record.settings import Settings
 from alkit.record.store import Store
@@ -139,11 +138,9 @@ def record_groups(store: Store, pool: Pool, *, only_new: bool = False) -> list[s
         moved = [id for id, (group, _) in new.items() if known.get(id, [id])[0] != group]
         after = {**known, **new}
         _check_sides(store, {id: group for id, (group, _) in after.items()}, moved)
-        store.revise(GROUPS, lambda _: after)
         changed = [id for id in new if before is None or id in before]
         lines = [_other_groups(known, after, changed)] if changed else []
-        if store.has_queries():
-            note_change(store, lines)
+        store.revise_all({GROUPS: lambda _: after, **dated(lines if store.has_queries() else ())})
     return lines
 
 
@@ -248,9 +245,8 @@ def settle_rules(store: Store, rules: SelectionRules | None) -> None:
     form = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(rules).items() if value}
     with store.exclusive():
         before = recorded_rules(store)  # another process may have changed them
-        store.revise(RULES, lambda _: form or None)
-        if store.has_queries():
-            note_change(store, changed_rules(before, rules))
+        lines = changed_rules(before, rules) if store.has_queries() else ()
+        store.revise_all({RULES: lambda _: form or None, **dated(lines)})
 
 
 def allowed(
@@ -315,13 +311,6 @@ def recorded_groups_in_words(store: Store) -> list[str]:
     columns = sorted({name for id in images for name in recorded.metadata.get(id, {})})
     known = f"; known of each: {', '.join(columns)}" if columns else ""
     return [f"{len(images)} images of {len({recorded.groups[id] for id in images})} groups{known}."]
-
-
-def note_change(store: Store, lines: Sequence[str]) -> None:
-    """Add a change of the settings and its date to a record; nothing if there are no lines."""
-    if lines:
-        entry = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "changed": list(lines)}
-        store.revise(CHANGES, lambda before: [*(before or ()), entry])
 
 
 def is_grouped(pool: Pool) -> bool:

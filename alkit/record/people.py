@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from alkit.record.changing import dated
 from alkit.record.facts import PEOPLE
-from alkit.record.grouping import note_change
 from alkit.record.store import Store
 from alkit.values.people import People
 
@@ -42,9 +42,8 @@ def settle_people(store: Store, people: People | None) -> list[str]:
         form |= {"wanted": {} if people.audit is None else {"audit": people.audit}}
         same = dict(people.shares) == dict(before.shares) and store.fact(PEOPLE) is not None
         form["since"] = list(counted_since(store) if same else (round, store.count_ranks(round)))
-        store.revise(PEOPLE, lambda _: form if people else None)
-        if store.has_queries():
-            note_change(store, lines)
+        now = dated(lines if store.has_queries() else ())
+        store.revise_all({PEOPLE: lambda _: form if people else None, **now})
     return lines
 
 

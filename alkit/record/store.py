@@ -411,6 +411,13 @@ class Store:
             self._revise(connection, name, change)
 
     @checked
+    def revise_all(self, changes: Mapping[str, Callable[[Any], Any]]) -> None:
+        """Replace facts as :meth:`revise` does, all or none."""
+        with self.database.transaction() as connection:
+            for name, change in changes.items():
+                self._revise(connection, name, change)
+
+    @checked
     def revise_unanswered(self, name: str, change: Callable[[Any], Any]) -> None:
         """Replace a fact as :meth:`revise` does, unless anything was ever answered."""
         with self.database.transaction() as connection:

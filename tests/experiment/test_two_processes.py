@@ -12,7 +12,7 @@ from alkit.experiment import exporting, reviewing
 from alkit.experiment.parts import Parts
 from alkit.record import Store, grouping
 from alkit.record.label_files import LabelFiles
-from alkit.values import Disputes, People
+from alkit.values import Disputes, People, SelectionRules
 
 IDS = "abcdefgh"
 IMAGES = np.random.default_rng(0).integers(256, size=(8, 1, 8, 8), dtype=np.uint8)
@@ -377,3 +377,19 @@ def test_readings_of_one_moment_take_the_record_by_its_name(opened):
     assert summary(record=store) == summary(store)
     with pytest.raises(TypeError, match="record"):
         summary()
+
+
+def test_a_change_and_its_date_are_recorded_together(opened, tmp_path, monkeypatch):
+    one = opened(rules=SelectionRules(never="a"), people=People({"ann": 1}))
+    one.ask(2)
+    one.tell({one.open_ids[0]: MASK})
+    store, calls = one._parts.store, []
+    monkeypatch.setattr(Store, "revise", lambda *given: calls.append(given))
+    opened(rules=SelectionRules(never="b"), people=People({"ben": 1}))
+    one.decide_disputes(Disputes("ignore"))
+    assert calls == []
+    assert [line.partition(":")[0] for entry in store.fact("changes") for line in entry["changed"]] == [
+        "never",
+        "people",
+        "disputes.decided",
+    ]

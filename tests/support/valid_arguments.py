@@ -1077,6 +1077,7 @@ STORE = {
     "measure_round": {"round": lambda t: 0, "metrics": lambda t: {}, "seconds": lambda t: {}},
     "pseudo_labels": {"round": lambda t: 0},
     "revise": {"name": lambda t: "x", "change": lambda t: lambda before: before},
+    "revise_all": {"changes": lambda t: {}},
     "revise_unanswered": {"name": lambda t: "x", "change": lambda t: lambda before: before},
     "delete_files": {"names": lambda t: []},
     "take_out": {"id": lambda t: "nobody", "facts_now": lambda t: lambda names: {}},

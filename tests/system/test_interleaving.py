@@ -20,11 +20,11 @@ def show(counts, wrong):
 
 
 def test_a_few_steps_of_two_processes_act_as_one_after_the_other():
-    first, second = "remove trained;open with other groups (classes)", "remove trained;reject;alkit change --groups"
-    counts, wrong = interleave("--light", "--scenes", "classes", "--first", first, "--second", second, "--every", 6)
+    first, second = "reject;open with other groups (classes)", "remove trained"
+    counts, wrong = interleave("--light", "--scenes", "classes", "--first", first, "--second", second, "--every", 5)
     assert not show(counts, wrong)
-    assert counts["pairs"] == 6
-    assert counts["points"] >= 20
+    assert counts["pairs"] == 2
+    assert counts["points"] >= 10
 
 
 @pytest.mark.slow

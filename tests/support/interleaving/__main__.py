@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="interrupt at one point of so many")
     parser.add_argument("--at", type=int, help="interrupt at this point only")
     parser.add_argument("--number", type=int, help="most pairs of a scene, which are drawn")
+    parser.add_argument("--elsewhere", action="store_true", help="labels and models in another folder")
     parser.add_argument("--seed", type=int, default=0, help="order of the pairs")
     parser.add_argument("--share", default="0/1", help="2/3: the last of three processes that share the work")
     parser.add_argument("--out", type=Path, help="file for the results")
@@ -60,7 +61,7 @@ def main() -> None:
         chosen = [name for name in given.scenes.split(",") if name]
         last = time.monotonic()
         for name in chosen:
-            scene = worlds.build(name, folder)
+            scene = worlds.build(name, folder, elsewhere=given.elsewhere)
             words = [[word for word in text.split(";") if word] for text in (given.first, given.second, given.either)]
             firsts, seconds = pairs.names_of(scene, words[0]), pairs.names_of(scene, words[1])
             either = set(pairs.names_of(scene, words[2]))

@@ -53,6 +53,13 @@ def state(store: Path) -> dict[str, Any]:
             found[table] = (
                 {row.pop("name"): plain(json.loads(row["value"])) for row in rows} if table == "facts" else rows
             )
+    for row in found["queries"]:
+        if row["sizes"] == "[]":  # its image was removed, so nobody is asked
+            row["wanted"] = 0
+    unread = found["facts"].get("unread") or {}
+    unread = {place: [pair for pair in pairs if "was removed" not in pair[1]] for place, pairs in unread.items()}
+    found["facts"]["unread"] = {place: pairs for place, pairs in unread.items() if pairs}
+    found["facts"].pop("elsewhere", None)  # a repair gives the files another folder
     if "configuration" in found["facts"]:  # the digest is left out if images are missing when another one is removed
         found["facts"]["configuration"]["pool"].pop("content")
     unusable = found["facts"].get("unusable") or {}
@@ -81,10 +88,10 @@ def told(value: Any) -> str:
     return re.sub(r'"(seconds|hours|fit|evaluate|select)": [\d.e-]+|\d+\.\d MB|\d+ bytes|in \d+\.\d+ s', "N", text)
 
 
-def label_files(store: Path) -> set[str]:
+def label_files(world: World) -> set[str]:
     """Return the names of the labels in the folder of files."""
-    folder = store.with_name(f"{store.name}.files")
-    return {path.name for path in folder.glob("*") if path.suffix in (".png", ".txt", ".json")}
+    folder = world.root / "files" if world.elsewhere else world.store.with_name(f"{world.store.name}.files")
+    return {path.name for path in folder.rglob("*") if path.suffix in (".png", ".txt", ".json")}
 
 
 def named_files(found: dict[str, Any]) -> set[str]:
@@ -113,7 +120,7 @@ def left_of(world: World, id: str, before: set[str], found: dict[str, Any]) -> I
         for name in before - others:
             if name.encode() in content:
                 yield f"the name of its label in {file.name}"
-    for name in label_files(world.store) & (before - others):
+    for name in label_files(world) & (before - others):
         yield f"its label {name[:8]}"
 
 
@@ -131,7 +138,9 @@ def labels_of(found: dict[str, Any], id: str) -> set[str]:
 
 def damage_of(world: World) -> Iterator[str]:
     """Yield what a check finds."""
-    result = check(world.store)
+    store = Store(world.store, read_only=True)
+    result = check(world.store, files=store.contents)
+    store.close()
     yield from (*result.damage, *result.damaged_backups)
 
 

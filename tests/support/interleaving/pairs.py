@@ -57,9 +57,11 @@ def take(scene: Scene, step: Step) -> str:
     except StoreBusyError as reason:
         return f"busy: {reason}"
     except AlkitError as reason:
+        if "Deadlock" in str(reason):  # in another process it would wait for the lock of the image cache
+            return CACHE_WAIT
         return f"{'busy' if BUSY in str(reason) else 'error'}: {judging.told(str(reason))}"
     except (AssertionError, Exception) as reason:
-        if "Deadlock" in str(reason):  # in another process it would wait for the lock of the image cache
+        if "Deadlock" in str(reason):
             return CACHE_WAIT
         return f"raw: {type(reason).__name__}: {reason}"
 
@@ -125,7 +127,7 @@ class Trials:
         self.scene, self.tally = scene, tally
         scene.restore()
         self.before = judging.state(scene.world.store)
-        self._files = judging.label_files(scene.world.store)
+        self._files = judging.label_files(scene.world)
         self._alone: dict[str, Alone] = {}
 
     def alone(self, name: str) -> Alone:
@@ -138,7 +140,7 @@ class Trials:
                 told = take(self.scene, STEPS[name])
             state, deletes = (
                 judging.state(self.scene.world.store),
-                self._files - judging.label_files(self.scene.world.store),
+                self._files - judging.label_files(self.scene.world),
             )
             self._alone[name] = Alone(told, state, points.touched, points.within, bool(deletes))
         return self._alone[name]

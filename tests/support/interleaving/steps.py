@@ -409,7 +409,8 @@ for name, look in {
 
 @step("check")
 def _(world: World) -> Any:
-    found = check(world.store)
+    with world.record(read_only=True) as store:
+        found = check(world.store, files=store.contents)
     return found.damage, found.damaged_backups
 
 

@@ -62,12 +62,15 @@ class World:
 
     Parameters
     ----------
+    elsewhere:
+        Whether the labels and models are in another folder.
     roles:
         Images by what has happened to them.
     """
 
     outside: Path
     root: Path
+    elsewhere: bool = False
     classes: bool = False
     roles: dict[str, str] = field(default_factory=dict)
 
@@ -99,6 +102,8 @@ class World:
             "initial": SSLCluster(Rows(), clusters=2),
             "classes": alkit.LabelSpec(CLASSES, per="image") if self.classes else MASKS,
         }
+        if self.elsewhere:
+            every["files"] = str(self.root / "files")
         return alkit.Experiment(**{**every, **more})
 
     @contextmanager
@@ -230,7 +235,7 @@ class Scene:
         shutil.copytree(self.kept, self.world.root)
 
 
-def build(name: str, folder: Path) -> Scene:
+def build(name: str, folder: Path, *, elsewhere: bool = False) -> Scene:
     """Return a scene in a folder; the record is always at the same place in it."""
     outside, root, kept = folder / "outside", folder / "root", folder / f"kept-{name}"
     if not outside.exists():
@@ -239,7 +244,9 @@ def build(name: str, folder: Path) -> Scene:
     root.mkdir()
     shutil.copytree(outside / "images", root / "images")
     os.environ["ALKIT_CACHE"], os.environ["ALKIT_STATE"] = str(root / "cache"), str(root / "state")
-    world = World(outside, root)
+    if elsewhere:
+        os.environ["ALKIT_FILES"] = str(root / "files")
+    world = World(outside, root, elsewhere)
     SCENES[name](world)
     (root / "exchange").mkdir(exist_ok=True)
     shutil.copytree(root, kept)
