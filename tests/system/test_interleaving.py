@@ -30,9 +30,9 @@ def test_a_few_steps_of_two_processes_act_as_one_after_the_other():
 @pytest.mark.slow
 def test_every_step_meets_a_removal(capsys):
     with capsys.disabled():
-        counts, wrong = interleave("--either", REMOVALS, "--every", 4, processes=PROCESSES)
+        counts, wrong = interleave("--either", REMOVALS, "--every", 8, processes=PROCESSES)
         assert not show(counts, wrong)
-    assert counts["pairs"] >= 1000
+    assert counts["pairs"] >= 1400
     assert counts["points"] >= 4000
 
 
@@ -40,6 +40,14 @@ def test_every_step_meets_a_removal(capsys):
 @pytest.mark.parametrize("seed", [1, 2])
 def test_steps_that_are_drawn_meet_each_other(capsys, seed):
     with capsys.disabled():
-        counts, wrong = interleave("--number", 300, "--every", 4, "--seed", seed, processes=PROCESSES)
+        counts, wrong = interleave("--number", 150, "--every", 4, "--seed", seed, processes=PROCESSES)
         assert not show(counts, wrong)
     assert counts["points"] >= 1000
+
+
+@pytest.mark.slow
+def test_steps_of_a_record_with_files_elsewhere_meet_a_removal(capsys):
+    with capsys.disabled():
+        counts, wrong = interleave("--elsewhere", "--scenes", "classes", "--either", REMOVALS, "--every", 16)
+        assert not show(counts, wrong)
+    assert counts["pairs"] >= 300

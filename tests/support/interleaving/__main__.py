@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="file for the results")
     parser.add_argument("--log", type=Path, help="file to which each fault is written as soon as it is found")
     parser.add_argument("--light", action="store_true", help="without torch, for pairs that measure nothing")
+    parser.add_argument("--count", action="store_true", help="only count the pairs and their points")
     parser.add_argument("--list", action="store_true", help="print the steps and their points")
     given = parser.parse_args()
     number, _, of = given.share.partition("/")
@@ -74,7 +75,11 @@ def main() -> None:
             for place_of, (one, two) in enumerate(every):
                 if place_of % int(of) != int(number):
                     continue
-                pairs.Trial(trials, one, two).run(given.every, given.at, place_of)
+                trial = pairs.Trial(trials, one, two)
+                if given.count:
+                    trial.count()
+                    continue
+                trial.run(given.every, given.at, place_of)
                 if time.monotonic() - last > 30:
                     last = time.monotonic()
                     print(

@@ -156,6 +156,12 @@ class Trial:
         gone = {self.scene.world.roles[step.removes] for step in (self.first, self.second) if step.removes}
         self.labels = {id: judging.labels_of(self.before, id) for id in gone}
 
+    def count(self) -> None:
+        """Count the pair and its points, and try nothing."""
+        reads = all(one.state == self.before for one in self.alone)
+        self.tally.counts["pairs that only read" if reads else "pairs"] += 1
+        self.tally.counts["points"] += 0 if reads else len(self._chosen())
+
     def run(self, every: int = 1, at: int | None = None, phase: int = 0) -> None:
         """Take the second step at one point of so many."""
         first, second = self.alone
