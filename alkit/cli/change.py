@@ -113,7 +113,7 @@ def change(
         if before is None or typed is None:
             raise ConfigurationError(
                 f"{store} was not created by alkit start or alkit run, so its options are not known",
-                hint="in Python, alkit.Experiment(..., change=True)",
+                hint="in Python, the argument change of alkit.Experiment",
             )
         settings.check_complete()
         kept = _known(typed)
