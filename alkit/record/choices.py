@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from alkit.configuration.forms import Written
 from alkit.record.audit import AUDIT
 from alkit.record.changing import DISPUTES, GROUPS, RULES
@@ -29,6 +32,19 @@ def kept_choices(store: Store, classes: Written) -> frozenset[str]:
     """
     fit = classes is not None and _kind(classes) == _kind(store.fact("classes"))
     return frozenset([*KEPT, *(MEASURES if fit else ())])
+
+
+def has_other_images(store: Store, recorded: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Return whether the images of a campaign have changed since it was started, and nothing else.
+
+    Parameters
+    ----------
+    recorded, now:
+        The settings in the record, and those of the parts.
+    """
+    shapes = [{**form["pool"], "images": 0, "content": None} for form in (recorded, now)]
+    same = {**recorded, "pool": None} == {**now, "pool": None} and shapes[0] == shapes[1]
+    return same and recorded != now and store.fact("schedule") is None
 
 
 def _kind(classes: Written) -> tuple[object, object]:

@@ -33,7 +33,7 @@ from alkit.record.changing import (
     changed_settings,
     restart,
 )
-from alkit.record.choices import kept_choices
+from alkit.record.choices import has_other_images, kept_choices
 from alkit.record.held import apart
 from alkit.record.left_out import left_out_now
 from alkit.record.removing import REMOVED, without_removed
@@ -122,7 +122,7 @@ class Settings:
                 facts = {"configuration": configuration, "declared": declared, "seed": seed, "threads": _threads()}
                 kept = kept_choices(self._store, None if classes is None else written_form(as_spec(classes)))
                 begun = self._store.has_queries() or self._store.has_answers()  # answers that nobody asked for
-                if recorded is not None and change and not begun:
+                if recorded and not begun and (change or has_other_images(self._store, recorded, configuration)):
                     change_early(self._store, self._new(facts, pool))
                 elif recorded is None or not begun:
                     if recorded != configuration:  # unless another process has just recorded it

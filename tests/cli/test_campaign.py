@@ -134,6 +134,17 @@ def test_from_a_folder_of_images_to_a_model_with_skips_mistakes_and_corrections(
     assert as_json(capfd, "status", "c.db")["states"] == {"consumed": 8, "skipped": 1}
 
 
+def test_images_that_change_before_the_first_query_leave_all_choices_as_they_are(place, capfd):
+    assert start("--audit", 3, "--people", "ann=1") == 0
+    before = {name: Store("c.db").fact(name) for name in ("campaign", "classes", "options", "people")}
+    Image.new("L", (24, 24), 90).save("images/new.png")
+    capfd.readouterr()
+    assert alkit("ask", "c.db", "-n", 4, "--out", "exchange") == 0
+    assert {name: Store("c.db").fact(name) for name in before} == before
+    assert len(Store("c.db").fact("images")) == 25
+    assert len(Store("c.db").fact("audit")["draws"][0]["ids"]) == 3
+
+
 def test_the_next_steps_of_status_lead_through_a_campaign(place, capfd):
     assert start("--strategy", "random") == 0
     for _ in range(20):
