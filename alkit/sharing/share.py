@@ -48,6 +48,9 @@ ATTEMPTS = 3
 ENDS = 5
 """Number of times that the workers may end without any result. A cluster notices slowly that a machine is gone."""
 
+WORTHWHILE = 0.05
+"""Share of the time of a shard that its reading must take, so that a thread reads ahead."""
+
 AHEAD = 4
 """Shards for each worker that are computed before a stream of results is read on."""
 
@@ -206,7 +209,8 @@ def _one_by_one(
 ) -> Iterator[Result]:
     """Yield the result of each shard, whose images a thread reads while the shard before it is computed.
 
-    The thread has ended whenever a result is yielded, so that pools are read by one thread at a time.
+    The thread has ended whenever a result is yielded, so that pools are read by one thread at a time. It stops if reading
+    takes little of the time, because images that wait in memory scatter what the computation allocates.
     """
     can_read = len(shards) > 1
     with ThreadPoolExecutor(1) as thread:
@@ -217,11 +221,16 @@ def _one_by_one(
                 return shard.ahead(thread)
             return shard
 
+        started = time.perf_counter()
         shard = begin(0)
         can_read = can_read and _has_arrived(shard)
+        reading = time.perf_counter() - started
         for number in range(len(shards)):
             coming = begin(number + 1)
+            started = time.perf_counter()
             result = compute(number, shard)
+            if number == 1:  # not the first one, for which much is prepared
+                can_read = can_read and reading > WORTHWHILE * (time.perf_counter() - started)
             can_read = can_read and _has_arrived(coming)
             yield result
             shard = coming

@@ -339,3 +339,23 @@ def test_a_thread_that_cannot_read_is_not_asked_again():
     assert announced(readable=False) == [
         ("begin", 0), ("end", 0), ("now", 0), "result", ("now", 1), "result", ("now", 2), "result"
     ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Slow(Announced):
+    """A number that takes some seconds to read."""
+
+    seconds: float = 0.0
+
+    def arrived(self):
+        time.sleep(self.seconds)
+        return super().arrived()
+
+
+def test_a_thread_reads_ahead_only_if_reading_takes_a_share_of_the_time():
+    for seconds, begun in (0.0, [0, 1, 2]), (0.02, [0, 1, 2, 3]):
+        said = []
+        shards = [Slow(value, said=said, seconds=seconds) for value in range(4)]
+        for _ in share(lambda shard, tick: time.sleep(0.02) or {}, shards, lambda done: None):
+            pass
+        assert [value for what, value in said if what == "begin"] == begun
