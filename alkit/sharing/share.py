@@ -209,8 +209,8 @@ def _one_by_one(
 ) -> Iterator[Result]:
     """Yield the result of each shard, whose images a thread reads while the shard before it is computed.
 
-    The thread has ended whenever a result is yielded, so that pools are read by one thread at a time. It stops if reading
-    takes little of the time, because images that wait in memory scatter what the computation allocates.
+    The thread has ended whenever a result is yielded, so that pools are read by one thread at a time. It stops if
+    reading takes little of the time, because images that wait in memory scatter what the computation allocates.
     """
     can_read = len(shards) > 1
     with ThreadPoolExecutor(1) as thread:
