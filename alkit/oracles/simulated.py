@@ -122,6 +122,7 @@ class MaskOracle(Simulated):
 
     Examples
     --------
+    >>> import numpy as np
     >>> oracle = MaskOracle({"a": np.array([[0, 255]], np.uint8)}, classes=("skin", "lesion"))
     >>> oracle.ask([Query("a", round=0, rank=0, sizes=((1, 2),))])
     >>> [(answer.id, answer.label.tolist()) for answer in oracle.poll()]
@@ -211,7 +212,7 @@ class MaskOracle(Simulated):
 
         Examples
         --------
-        >>> import alkit
+        >>> import alkit, numpy as np
         >>> pool = alkit.ArrayPool(np.zeros((2, 8, 8), np.uint8))
         >>> masks = {"0000": np.zeros((8, 8), int), "0001": np.full((8, 8), 2)}
         >>> MaskOracle(masks, classes=("skin", "lesion")).check_labels(pool)

@@ -91,7 +91,7 @@ def test_start_says_which_features_and_why_and_the_record_keeps_them(told, tmp_p
     assert Store(tmp_path / "c.db").fact(TYPED)["features"] == "reconstruction"
 
 
-def test_weights_from_a_file_are_found_later_and_named_on_another_machine(told, file, tmp_path, monkeypatch, capsys):
+def test_weights_from_a_file_are_found_later_and_named_on_another_machine(told, folders, file, tmp_path, monkeypatch, capsys):
     given = ["--features", "pretrained", "--param", "features.model=test_vit"]
     assert told("start", *given) == (
         1,
@@ -110,7 +110,9 @@ def test_weights_from_a_file_are_found_later_and_named_on_another_machine(told, 
     monkeypatch.setenv("ALKIT_STATE", str(other))
     ask = ["-n", "2", "--out", str(tmp_path / "queries"), "--images", str(tmp_path.parent)]
     code, said = told("change", "--epochs", "2,1")
-    assert code == 0
+    assert (code, "alkit fit" in said) == (1, True), "the folder of the images was named on the first machine only"
+    told("fit", "--images", str(folders / "images"))
+    assert told("change", "--epochs", "2,1")[0] == 0
     code, said = told("ask", *ask[:4])
     assert (code, "not named on this machine" in said) == (1, True)
     assert run_command("features", "--weights", str(file)) == 0
