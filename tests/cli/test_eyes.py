@@ -91,7 +91,9 @@ def test_start_says_which_features_and_why_and_the_record_keeps_them(told, tmp_p
     assert Store(tmp_path / "c.db").fact(TYPED)["features"] == "reconstruction"
 
 
-def test_weights_from_a_file_are_found_later_and_named_on_another_machine(told, folders, file, tmp_path, monkeypatch, capsys):
+def test_weights_from_a_file_are_found_later_and_named_on_another_machine(
+    told, folders, file, tmp_path, monkeypatch, capsys
+):
     given = ["--features", "pretrained", "--param", "features.model=test_vit"]
     assert told("start", *given) == (
         1,
@@ -114,7 +116,7 @@ def test_weights_from_a_file_are_found_later_and_named_on_another_machine(told, 
     told("fit", "--images", str(folders / "images"))
     assert told("change", "--epochs", "2,1")[0] == 0
     code, said = told("ask", *ask[:4])
-    assert (code, "not named on this machine" in said) == (1, True)
+    assert (code, "Try: alkit features --weights FILE" in said) == (1, True)
     assert run_command("features", "--weights", str(file)) == 0
     assert capsys.readouterr().out == f"{file}: {digest}\n"
 
