@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from alkit.configuration.definitions import definitions_of
 from alkit.configuration.forms import written_form
 from alkit.experiment.parts import Parts
 from alkit.pools.base import Subset
-from alkit.record.changing import CHANGES
+from alkit.record.changing import dated
 from alkit.record.facts import CODE
 from alkit.values.shown import count
 
@@ -60,8 +59,7 @@ def note_edits(parts: Parts) -> None:
         rounds = parts.store.rounds()
         when = f"after round {rounds[-1].round}" if rounds else "before the first round"
         lines = [f"{line} {when}" for line in lines]
-        entry = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "changed": lines}
-        facts[CHANGES] = lambda former: [*(former or ()), entry]
+        facts |= dated(lines)
         for line in lines:
             log.warning("%s; the record names it", line)
     parts.store.revise_queries([], facts)

@@ -160,8 +160,6 @@ def apply_change(store: Store, recorded: Mapping[str, Any], facts: Mapping[str, 
             hint="the recorded settings, or another store",
         )
     store.change_queries(_sizes(store, pool))
-    entry = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "changed": lines}
-    history = [*(store.fact(CHANGES) or ()), entry]
     resized = recorded["pool"] != new["pool"]
 
     def kept(name: str) -> bool:
@@ -169,7 +167,8 @@ def apply_change(store: Store, recorded: Mapping[str, Any], facts: Mapping[str, 
         return name not in OLD and not (resized and (name == "schedule" or name.startswith(CLUSTERS)))
 
     new_facts = {name: value for name, value in facts.items() if name != "threads"}
-    store.replace({**new_facts, CHANGES: history}, kept)
+    history = {name: change(store.fact(name)) for name, change in dated(lines).items()}
+    store.replace({**new_facts, **history}, kept)
 
 
 def changed_settings(old: Written, new: Written) -> list[str]:
