@@ -27,6 +27,17 @@ def _asked(known=()):
     ]
 
 
+def _started(folder, monkeypatch, n):
+    """Start a campaign on n images in a folder, which becomes the current one; return the masks."""
+    images, masks = synthetic.lesions(n, size=16)
+    (folder / "images").mkdir()
+    for number, image in enumerate(images):
+        Image.fromarray(image[0]).save(folder / f"images/{number}.png")
+    monkeypatch.chdir(folder)
+    assert alkit("start", "c.db", "--images", "images", "--classes", "skin,lesion", "--strategy", "random", *SMALL) == 0
+    return masks
+
+
 def _paint(query, by, mask, at=LONG_AGO):
     path = Path("x") / by / f"{query['query']}.png"
     path.parent.mkdir(exist_ok=True)
@@ -36,12 +47,7 @@ def _paint(query, by, mask, at=LONG_AGO):
 
 @pytest.mark.slow
 def test_a_label_that_was_corrected_in_a_review_is_told_to_its_annotator(tmp_path, monkeypatch, capfd):
-    images, masks = synthetic.lesions(8, size=16)
-    (tmp_path / "images").mkdir()
-    for number, image in enumerate(images):
-        Image.fromarray(image[0]).save(tmp_path / f"images/{number}.png")
-    monkeypatch.chdir(tmp_path)
-    assert alkit("start", "c.db", "--images", "images", "--classes", "skin,lesion", "--strategy", "random", *SMALL) == 0
+    masks = _started(tmp_path, monkeypatch, 8)
     _printed(capfd, "ask", "c.db", "-n", 8, "--out", "x")
     first = _asked()
     for query in first:
@@ -72,12 +78,7 @@ def test_a_label_that_was_corrected_in_a_review_is_told_to_its_annotator(tmp_pat
 
 @pytest.mark.slow
 def test_a_refused_answer_is_named_by_its_own_query_although_the_image_is_in_review(tmp_path, monkeypatch, capfd):
-    images, masks = synthetic.lesions(4, size=16)
-    (tmp_path / "images").mkdir()
-    for number, image in enumerate(images):
-        Image.fromarray(image[0]).save(tmp_path / f"images/{number}.png")
-    monkeypatch.chdir(tmp_path)
-    assert alkit("start", "c.db", "--images", "images", "--classes", "skin,lesion", "--strategy", "random", *SMALL) == 0
+    masks = _started(tmp_path, monkeypatch, 4)
     _printed(capfd, "ask", "c.db", "-n", 3, "--out", "x")
     first = _asked()
     for query in first:

@@ -9,7 +9,6 @@ import multiprocessing
 import os
 import random
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,9 +18,9 @@ from functools import partial
 import numpy as np
 import pytest
 from cloud_stores import KEY
+from files_elsewhere import forget_copies, reads_and_writes_in_a_fork
 
 import alkit
-from alkit._files import cache_folder
 from alkit.errors import ConfigurationError, StoreError
 from alkit.record import Recorded, Store, connections, remote
 from alkit.record.check import check
@@ -59,10 +58,6 @@ def store(tmp_path, cloud):
 @pytest.fixture
 def no_pauses(monkeypatch):
     monkeypatch.setattr(remote, "PAUSES", (0.0, 0.0, 0.0))
-
-
-def forget_copies():
-    shutil.rmtree(cache_folder() / "record-files", ignore_errors=True)
 
 
 def methods(cloud, *wanted):
@@ -187,15 +182,7 @@ def test_a_file_that_several_write_at_once_is_never_read_in_part(cloud):
 def test_a_forked_process_has_connections_of_its_own(store):
     name = store.keep(CONTENT, ".png")
     forget_copies()
-    child = os.fork()
-    if not child:
-        os._exit(0 if store.content(name) == CONTENT and store.keep(b"of the child", ".png") else 1)
-    deadline = time.monotonic() + 60
-    while not (ended := os.waitpid(child, os.WNOHANG))[0] and time.monotonic() < deadline:
-        time.sleep(0.05)
-    if not ended[0]:
-        os.kill(child, signal.SIGKILL)
-    assert ended == (child, 0)
+    assert reads_and_writes_in_a_fork(store, name, CONTENT)
     assert len(store.contents.names(".png")) == 2
 
 

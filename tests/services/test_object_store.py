@@ -2,7 +2,6 @@
 
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,10 +10,10 @@ from functools import partial
 
 import numpy as np
 import pytest
+from files_elsewhere import forget_copies, reads_and_writes_in_a_fork
 from object_store import object_store
 
 import alkit
-from alkit._files import cache_folder
 from alkit.errors import StoreError
 from alkit.record import Store, remote
 from alkit.record.check import check
@@ -29,10 +28,6 @@ CONTENT = b"a label, which is long enough to be cut in two halves"
 @pytest.fixture
 def store(tmp_path, s3):
     return Store(tmp_path / "r.db", files=s3.address)
-
-
-def forget_copies():
-    shutil.rmtree(cache_folder() / "record-files", ignore_errors=True)
 
 
 def test_a_file_is_written_read_listed_and_deleted(store):
@@ -101,15 +96,7 @@ def test_a_large_file_is_complete_or_not_there(store, s3):
 def test_a_forked_process_has_connections_of_its_own(store):
     name = store.keep(CONTENT, ".png")
     forget_copies()
-    child = os.fork()
-    if not child:
-        os._exit(0 if store.content(name) == CONTENT and store.keep(b"of the child", ".png") else 1)
-    deadline = time.monotonic() + 60
-    while not (ended := os.waitpid(child, os.WNOHANG))[0] and time.monotonic() < deadline:
-        time.sleep(0.05)
-    if not ended[0]:
-        os.kill(child, signal.SIGKILL)
-    assert ended == (child, 0)
+    assert reads_and_writes_in_a_fork(store, name, CONTENT)
     assert len(store.contents.names(".png")) == 2
 
 

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
 
+from replay import serve
+
 HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "date", "server"}
 
 
@@ -112,11 +114,5 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def faulty_proxy(port: int, words: Mapping[str, tuple[str, str]]) -> Iterator[FaultyProxy]:
     """Start a proxy to a port, and stop it at the end."""
-    with FaultyProxy(port, words) as proxy:
-        thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield proxy
-        finally:
-            proxy.shutdown()
-            thread.join()
+    with serve(FaultyProxy(port, words)) as proxy:
+        yield proxy

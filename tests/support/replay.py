@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
@@ -23,6 +23,9 @@ EXCHANGES = Path(__file__).parent / "exchanges.json"
 def exchanges_of(scene: str) -> list[Exchange]:
     """Return the exchanges of one scene, as the live test recorded them."""
     return [exchange for exchange in json.loads(EXCHANGES.read_text()) if exchange["scene"] == scene]
+
+
+S = TypeVar("S", bound=ThreadingHTTPServer)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -125,7 +128,8 @@ class Recording(Serving):
 
 
 @contextmanager
-def serve(server: Serving) -> Iterator[Serving]:
+def serve(server: S) -> Iterator[S]:
+    """Serve in a thread until the end of the block."""
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
