@@ -127,7 +127,7 @@ def change(
         new = with_former_defaults(Choice(**{**kept, **choice}), typed)
         learner, strategy, initial = made = new.make()
         form = settings.declared["pool"]
-        if (folder := folder_of(form)) is not None:  # they are described anew at another size, or without answers
+        if (folder := folder_of(form)) is not None:  # they are described again at another size, or without answers
             check_images(
                 record,
                 folder,

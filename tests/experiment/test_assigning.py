@@ -194,7 +194,7 @@ def test_an_image_that_is_due_with_two_people_is_not_given_back_to_one_of_them()
     assert assigned(experiment)[a] == ("cy", "ben")  # nobody else is there for ben's
 
 
-def test_whoever_gets_an_image_after_its_deadline_has_the_usual_time():
+def test_a_person_who_gets_an_image_after_its_deadline_has_the_usual_time():
     experiment = campaign(People({"ann": 1, "ben": 1}, days=1))
     a, b = experiment.top_up(2)
     store = experiment._parts.store
@@ -207,7 +207,7 @@ def test_whoever_gets_an_image_after_its_deadline_has_the_usual_time():
     assert not any(assigning.is_due(query, later(0.9)) for query in store.queries())
 
 
-def test_whoever_is_sent_an_answer_back_has_the_usual_time():
+def test_a_person_who_is_sent_an_answer_back_has_the_usual_time():
     experiment = campaign(People({"ann": 1, "ben": 1}, days=1))
     (a,) = experiment.top_up(1)
     tell(experiment, a)

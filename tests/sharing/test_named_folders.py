@@ -50,7 +50,7 @@ def finders(monkeypatch):
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
 
 
-def test_whoever_receives_the_folders_searches_them(tmp_path, monkeypatch):
+def test_a_process_that_receives_the_folders_searches_them(tmp_path, monkeypatch):
     search_folder(str(tmp_path))
     search_folder(str(tmp_path))
     sent = pickle.dumps(NamedFolders())
