@@ -13,6 +13,7 @@ from alkit.arguments.returned import check_returned
 from alkit.errors import ConfigurationError
 from alkit.learners.predictor import NetworkPredictor
 from alkit.protocols import ExportsModule, HasMembers, Predictor
+from alkit.trained.same_padding import simplify_padding
 
 
 class Probabilities(nn.Module):
@@ -72,6 +73,7 @@ def export_module(predictor: Predictor) -> nn.Module:
     if isinstance(predictor, NetworkPredictor):
         # Channels last, as in the predictor: sums have the same order, and so the same results.
         network = copy.deepcopy(predictor.network).cpu().to(memory_format=torch.channels_last)
+        simplify_padding(network)
         return Probabilities(network, multiple=predictor.multiple).eval().requires_grad_(False)
     if isinstance(predictor, HasMembers):
         return Mean([export_module(member) for member in predictor.members]).eval()
