@@ -216,19 +216,24 @@ def load(point: EntryPoint, group: Group = STRATEGIES) -> Callable[..., object]:
     ConfigurationError
         It cannot be imported, or cannot be called.
     """
-    plugin = f"{group.noun} {point.name!r} of {distribution(point)}"
     try:
         factory = point.load()
     except (Exception, SystemExit) as reason:  # a plugin may fail in any way and must not end alkit
-        raise ConfigurationError(f"{plugin} cannot be imported ({type(reason).__name__}: {reason})") from reason
+        raise ConfigurationError(
+            f"{_full_name(point, group)} cannot be imported ({type(reason).__name__}: {reason})"
+        ) from reason
     if not callable(factory):
         raise ConfigurationError(
-            f"{plugin} cannot be made from {point.value}",
+            f"{_full_name(point, group)} cannot be made from {point.value}",
             got=f"a {type(factory).__name__}",
             expected="a class or a function",
             hint="package:Class on the right side of the entry point",
         )
     return cast("Callable[..., object]", factory)
+
+
+def _full_name(point: EntryPoint, group: Group) -> str:
+    return f"{group.noun} {point.name!r} of {distribution(point)}"
 
 
 def call(
