@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 from alkit.errors import ConfigurationError
-from alkit.evaluation.best import best_round
 from alkit.evaluation.meanings import DIRECTIONS
 from alkit.record.kept_models import KEEP
 from alkit.record.store import Store
+from alkit.report.best import best_round
 from alkit.values.rounds import RoundResult
 
 Keep = Literal["last", "best", "all"]

@@ -17,7 +17,6 @@ from alkit.configuration.addresses import address_of
 from alkit.configuration.construct import build
 from alkit.configuration.forms import Written
 from alkit.errors import ConfigurationError, QueryError, StoreError
-from alkit.evaluation.best import best_round
 from alkit.evaluation.meanings import DIRECTIONS
 from alkit.pools.base import Subset
 from alkit.pools.deep import Pages
@@ -35,6 +34,7 @@ from alkit.record.settings import Settings
 from alkit.record.states import Recorded, Standing, find_standings
 from alkit.record.store import Store
 from alkit.record.testsets import test_set
+from alkit.report.best import best_round
 from alkit.sharing.placing import place_learner
 from alkit.values.frames import Fit
 from alkit.values.label_spec import LabelSpec, Size

@@ -9,10 +9,11 @@ from commandline import alkit as run
 
 import alkit
 from alkit.errors import ConfigurationError, QueryError
-from alkit.evaluation.best import best_round
 from alkit.record import Store
 from alkit.record.check import check
 from alkit.record.repair import repair
+from alkit.report.best import best_round
+from alkit.values import AuditFigures, Interval
 
 IMAGES, MASKS = alkit.synthetic.lesions(12, size=16)
 POOL = alkit.ArrayPool(IMAGES)
@@ -118,6 +119,19 @@ def test_a_lower_metric_can_be_the_better_one():
     assert best_round(rounds) == 1
     assert best_round(rounds, {"hd95": False}) == 0
     assert best_round([]) is None
+
+
+def test_rounds_on_the_audit_set_are_compared_by_images_that_both_were_measured_on():
+    def measured(number, **dice):
+        figure = Interval(sum(dice.values()) / len(dice), None, None, len(dice), len(dice))
+        audit = AuditFigures({"dice": figure}, 3, 9, tuple(dice), values={"dice": tuple(dice.values())})
+        return alkit.RoundResult(number, (), number, {"dice": figure.value}, audit=audit)
+
+    easy, better = measured(0, a=0.9), measured(1, a=0.95, b=0.5, c=0.6)
+    assert best_round([easy, better]) == 1
+    worse = measured(2, a=0.9, b=0.6, c=0.5)
+    assert best_round([easy, better, worse]) == 1
+    assert best_round([alkit.RoundResult(0, (), 9, {"dice": 0.99}, n_held_out=2), better, worse]) == 1
 
 
 def test_the_command_line_exports_the_model_of_a_round(tmp_path, capsys):

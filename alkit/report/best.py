@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from alkit.evaluation.meanings import falls
+from alkit.report.audit import audited_history
 from alkit.values.rounds import RoundResult
 
 
 def best_round(rounds: Sequence[RoundResult], directions: Mapping[str, bool] | None = None) -> int | None:
     """Return the round with the best main metric, the earliest of equal ones; None if no round was measured.
+
+    Only rounds that were measured as the last one was are compared: on a test set, on labels held out, or on the audit
+    set, there by the gains on the images of both rounds (:func:`alkit.report.audit.audited_history`).
 
     Parameters
     ----------
@@ -26,7 +30,10 @@ def best_round(rounds: Sequence[RoundResult], directions: Mapping[str, bool] | N
     measured = [result for result in rounds if result.metrics]
     if not measured:
         return None
-    name = next(iter(measured[-1].metrics))
+    how, name = measured[-1].measured_on, next(iter(measured[-1].metrics))
+    alike: Sequence[RoundResult] = [result for result in measured if result.measured_on == how]
+    if how == "audit set":
+        alike = audited_history(alike)
     lower = falls(name, directions)
-    known = [result for result in measured if name in result.metrics]
+    known = [result for result in alike if name in result.metrics]
     return min(known, key=lambda result: result.metrics[name] if lower else -result.metrics[name]).round
