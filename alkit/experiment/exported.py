@@ -7,7 +7,7 @@ import itertools
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -28,6 +28,10 @@ Files = dict[tuple[str | None, str], str]
 
 UNNAMED = "unnamed"
 """Name of the folder of an annotator without a name."""
+
+
+UNDECIDED = 254
+"""Value of ignored pixels in masks of classes without an ignore value: many programs take 255 beside 0 for class 1."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +60,8 @@ class Exported:
     Parameters
     ----------
     spec:
-        The classes. It has an ignore value that annotators do not have, if they disagree evenly about a pixel.
+        The classes. It has an ignore value that annotators do not have, if a label has pixels about which they disagree
+        evenly, or which nobody has seen: :data:`UNDECIDED`.
     labels:
         The labels by annotator, sorted by name; joined ones under None.
     left_out:
@@ -125,9 +130,8 @@ def _labels_now(parts: Parts, *, per_annotator: bool) -> Exported:
                     found.setdefault(answer.annotator, []).append(ExportedLabel(id, label, own))
         if not found:
             raise QueryError("the record has no label yet", hint="tell() some")
-        return Exported(
-            parts.settings.spec, dict(sorted(found.items(), key=lambda entry: str(entry[0]))), left_out, parts.pool
-        )
+        by_name = dict(sorted(found.items(), key=lambda entry: str(entry[0])))
+        return _declared(Exported(parts.settings.spec, by_name, left_out, parts.pool))
     left_out |= {id: "its annotators disagree evenly" for id, share in everything.undecided.items() if share == 1}
     for id in ids:
         frame, answers = everything.frames.get(id), decided.known[id].labels
@@ -138,7 +142,27 @@ def _labels_now(parts: Parts, *, per_annotator: bool) -> Exported:
             label = _at_original([parts.files.read(file) for file in files], label, frame, spec, join)
         own = {**facts[id], **_of_answers(answers), **_of_size(label, frame)}
         found.setdefault(None, []).append(ExportedLabel(id, label, own))
-    return Exported(spec, found, left_out, parts.pool)
+    return _declared(Exported(parts.settings.spec if spec.per == "pixel" else spec, found, left_out, parts.pool))
+
+
+def _declared(exported: Exported) -> Exported:
+    """Return labels whose classes have an ignore value if a mask has ignored pixels."""
+    spec = exported.spec
+    if spec.per == "image" or spec.ignore is not None:
+        return exported
+    within = spec.with_ignore().ignore
+    ignored = [label for own in exported.labels.values() for label in own if (label.label == within).any()]
+    if not ignored:
+        return exported
+    value = UNDECIDED if len(spec.classes) <= UNDECIDED else within
+    for_them = {id(label): replace(label, label=_with_value(label.label, within, value)) for label in ignored}
+    labels = {name: [for_them.get(id(label), label) for label in own] for name, own in exported.labels.items()}
+    return replace(exported, spec=replace(spec, ignore=value), labels=labels)
+
+
+def _with_value(mask: Label, old: int | None, new: int | None) -> Label:
+    """Return a mask with another ignore value."""
+    return np.where(mask == old, np.uint8(new or 0), mask)
 
 
 def _counts(entry: Asked) -> bool:

@@ -22,6 +22,15 @@ OPTIONS = {
 }
 """Options of ``alkit import`` that read the labels, by their format and whether those of each annotator are apart."""
 
+JOINED = "Into a new record with the same images, this gives the labels that the campaign trains on."
+APART = (
+    "Into a new record with the same images, this gives the labels of each annotator. What a review or a senior has "
+    "decided, and which of several labels of an image is the latest, is not known there: it may train on others than "
+    "the campaign."
+)
+HELD_OUT = " It may also train on those that the campaign holds out: take them out, or hold out labels there, too."
+"""What an import of joined labels gives, of those of each annotator, and of those that are held out."""
+
 LIMITS = (
     "A strategy selected images because they are informative. They are not a random sample of the pool, so shares of "
     "classes in them are not those of the pool.",
@@ -67,7 +76,7 @@ def label_card(about: Mapping[str, Any], form: str, *, per_annotator: bool) -> s
         _lines(files),
         "## Use",
         f"```\nalkit import campaign.db {OPTIONS[form, per_annotator]}\n```",
-        "Into a new record with the same images, this gives the labels that the campaign trains on.",
+        (APART if per_annotator else JOINED) + (HELD_OUT if about["counts"]["held_out"] else ""),
         "## Limits",
         _lines(LIMITS),
     ]
@@ -85,7 +94,10 @@ def _facts(about: Mapping[str, Any], per_annotator: bool) -> Iterator[str]:
     else:
         yield f"Classes: {classes}; one label per {about['per']}."
     if about["ignore"] is not None and about["per"] == "pixel":
-        yield f"Pixels with the value {about['ignore']} do not count."
+        yield (
+            f"Pixels with the value {about['ignore']} do not count. A campaign that takes such labels is started with "
+            f"--ignore {about['ignore']}."
+        )
     yield f"{counts['labels']} labels of {counts['images']} images, out of a pool of {about['images_in_pool']}."
     strategy = literal(_name(about["strategy"]))
     before = f"{counts['not_asked']} were labelled before"

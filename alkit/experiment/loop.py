@@ -679,7 +679,7 @@ class Experiment(Reviewable):
 
         The files ``manifest.csv`` and ``manifest.json`` have a row for each label: image, annotators, time, whether and
         when it was asked for or where it comes from, and whether it is held out. Masks have the original sizes of their
-        images. Imported into a new record with the same images, the labels are those that this experiment trains on.
+        images. Imported into a new record with the same images, joined labels are those that this experiment trains on.
 
         Parameters
         ----------
@@ -690,7 +690,8 @@ class Experiment(Reviewable):
             ``"nifti"``: volumes of labels, if the pool is an :class:`alkit.VolumePool`. ``"dicom-seg"``: these, and a
             DICOM segmentation of each DICOM series (``pip install "alkit[dicom-seg]"``).
         per_annotator:
-            Write the labels of each annotator apart. By default, several labels of an image are joined.
+            Write the labels of each annotator apart. By default, several labels of an image are joined. A record that
+            imports them knows neither which is the latest nor what a review or a senior has decided.
         overwrite:
             Write into a folder that has files already. Labels of an earlier export that are not written again are
             deleted.

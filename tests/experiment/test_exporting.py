@@ -250,3 +250,54 @@ def test_each_annotator_and_each_image_has_a_file_of_its_own(tmp_path, monkeypat
     assert len({row["file"].casefold() for row in rows}) == len(people) * len(ids)
     experiment.export_labels("coco", "coco", per_annotator=True)
     assert len({path.name.casefold() for path in (tmp_path / "coco").glob("annotations*")}) == len(people)
+
+
+def test_undecided_and_unseen_pixels_are_declared_and_are_never_read_as_class_1(place, seen):
+    experiment = campaign("a.db", annotators=2, join="majority")
+    (id,) = experiment.ask(1)
+    for name, top in (("ann", 1), ("bob", 8)):
+        drawn = np.zeros(experiment.pool.sizes([id])[0][0], np.uint8)
+        drawn[top : top + 3, 1:4] = 1  # they share no pixel, so that no pixel of class 1 is left
+        experiment.tell({id: drawn}, annotator=name)
+    experiment.export_labels("out")
+    expected, spec = labels_of(experiment, seen)
+    written = np.asarray(Image.open(place / "out/masks" / f"{id}.png"))
+    assert np.unique(written).tolist() == [0, 254]
+    assert json.loads((place / "out/manifest.json").read_text())["ignore"] == 254
+    assert "--ignore 254" in (place / "out/DATACARD.md").read_text()
+    campaign("b.db")
+    assert run("import", "b.db", "--images", "images", "--masks", "out/masks") != 0
+    assert not campaign("b.db").answers()
+    campaign("c.db", classes=alkit.LabelSpec(CLASSES, 254))
+    assert run("import", "c.db", "--images", "images", "--masks", "out/masks") == 0
+    found, other = labels_of(campaign("c.db", classes=alkit.LabelSpec(CLASSES, 254)), seen)
+    assert np.array_equal(found[id] == other.ignore, expected[id] == spec.ignore)
+    assert not (found[id] == 1).any()
+
+
+@pytest.mark.parametrize("per_annotator", [False, True])
+def test_what_a_cropped_image_does_not_show_is_declared(tmp_path, monkeypatch, per_annotator):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "images").mkdir()
+    Image.fromarray(np.random.default_rng(0).integers(256, size=(16, 32), dtype=np.uint8)).save("images/a.png")
+    Image.fromarray(np.random.default_rng(1).integers(256, size=(16, 32), dtype=np.uint8)).save("images/b.png")
+    experiment = campaign("a.db", fit="crop")
+    experiment.ask(2)
+    experiment.tell({id: np.zeros((16, 16), np.uint8) for id in "ab"}, annotator="ann")  # of what is seen
+    experiment.export_labels("out", per_annotator=per_annotator)
+    written = np.asarray(Image.open(next((tmp_path / "out/masks").rglob("a.png"))))
+    assert np.unique(written[:, :8]).tolist() == [254]
+    assert not written[:, 8:24].any()
+    assert json.loads((tmp_path / "out/manifest.json").read_text())["ignore"] == 254
+
+
+def test_labels_of_each_annotator_do_not_promise_the_training_set(place):
+    experiment, asked = filled("a.db", annotators=2, hold_out=0.3)
+    experiment.tell({asked[1]: 1 - mask(experiment, asked[1], 1)}, annotator="bob")
+    experiment.fit(wait_for_answers=False)
+    experiment.export_labels("joined")
+    experiment.export_labels("apart", per_annotator=True)
+    joined, apart = (" ".join((place / name / "DATACARD.md").read_text().split()) for name in ("joined", "apart"))
+    assert "this gives the labels that the campaign trains on. It may also train on those that" in joined
+    assert "this gives the labels of each annotator." in apart
+    assert "the labels that the campaign trains on" not in apart
