@@ -12,6 +12,7 @@ from alkit.experiment.labelled import LabelledImages
 from alkit.experiment.parts import Parts
 from alkit.protocols import Predictor
 from alkit.record.audit import recorded_audit
+from alkit.record.snapshot import Snapshot
 from alkit.values.audit import AuditFigures
 from alkit.values.interval import Interval
 
@@ -44,12 +45,21 @@ def intervals_of(
 
 
 def measure_audit(
-    parts: Parts, predictor: Predictor, everything: LabelledImages, ids: Sequence[str], number: int, *, tested: bool
+    parts: Parts,
+    predictor: Predictor,
+    everything: LabelledImages,
+    ids: Sequence[str],
+    number: int,
+    snapshot: Snapshot,
+    *,
+    tested: bool,
 ) -> tuple[AuditFigures | None, dict[str, float], Seen]:
     """Return the figures of a round's model on the labelled images of the audit set, and its metrics on them.
 
     Parameters
     ----------
+    snapshot:
+        The record when the labels were read: answers that came during the training are no part of the round.
     tested:
         Whether the metrics of the round are those of a test set.
     """
@@ -59,7 +69,7 @@ def measure_audit(
         return None, {}, seen
     metrics, each = measure_labels(parts, predictor, everything, counted, seen)
     figures = intervals_of(parts, metrics, each, number)
-    audit, snapshot = recorded_audit(parts.store), parts.store.snapshot()
+    audit = recorded_audit(parts.store)
     usable = parts.representations.known_ids
     labelled = {id for id, known in snapshot.known.items() if known.labels and id in usable}
     left_out = labelled.difference(everything.known)  # as the record's choice about disputes says

@@ -33,7 +33,7 @@ from alkit.record.held import on_one_connection
 from alkit.record.reviews import decided_by_review
 from alkit.record.snapshot import Snapshot
 from alkit.record.states import Answered
-from alkit.record.testsets import declare_test
+from alkit.record.testsets import TRUTH, declare_test
 from alkit.sharing.workers import working
 from alkit.values.interval import Interval
 from alkit.values.progress import Progress
@@ -133,7 +133,7 @@ def commit_round(
     if test is not None:  # before the training, whose result would be lost if a label were missing
         spec = parts.settings.spec
         with parts.store.no_connection():
-            tested_by = measuring.digest_of(test_labels.of(*test, spec, poll))
+            tested_by = measuring.digest_of(test_labels.of(*test, spec, poll), test[0].ids)
         notes += measuring.other_truth(parts.store, tested_by)
     begun = time.perf_counter()
     previous = None if number == 0 else model.predictor()
@@ -146,7 +146,8 @@ def commit_round(
     metrics: Mapping[str, float] = {}
     seen = Seen()
     begun = time.perf_counter()
-    audit, on_audit, seen_audit = measure_audit(parts, predictor, everything, audited, number, tested=test is not None)
+    given = parts, predictor, everything, audited, number, snapshot
+    audit, on_audit, seen_audit = measure_audit(*given, tested=test is not None)
     intervals: Mapping[str, Interval] = {}
     if test is not None:
         few = PerImage(parts.metrics, parts.settings.spec) if len(test[0].ids) < FEW_IMAGES else None
@@ -186,7 +187,7 @@ def commit_round(
     keep = models_to_keep(parts.store, [*parts.store.rounds(), result])
     parts.store.commit_round(result, dumped, _stamp(parts, snapshot), consumed, keep)
     if tested_by:
-        parts.store.revise(measuring.TRUTH, lambda before: tested_by)
+        parts.store.revise(TRUTH, lambda before: tested_by)
     model.replace(predictor)
     return result
 

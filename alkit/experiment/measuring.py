@@ -26,7 +26,7 @@ from alkit.protocols import Oracle, Pool, Predictor
 from alkit.record.answers import spec_of
 from alkit.record.grouping import is_grouped, recorded_grouping
 from alkit.record.store import Store
-from alkit.record.testsets import measures_on
+from alkit.record.testsets import OTHER_TRUTH, TRUTH, measures_on
 from alkit.rng import Stream
 from alkit.values.audit import written_interval
 from alkit.values.label_spec import Label
@@ -38,15 +38,11 @@ MOST_TESTED, MOST_COMPARED = 500, 4000
 """Most images of a test set, and of a pool, that are compared with each other; of more images, some are drawn."""
 
 
-TRUTH = "test_labels"
-"""Name of the fact that holds a digest of the labels that the last round was measured by."""
-
-
-def digest_of(truth: Label) -> str:
-    """Return a digest of the labels of a test set."""
+def digest_of(truth: Label, ids: Sequence[str]) -> str:
+    """Return a digest of the labels of a test set, which are given in the order of its ids."""
     found = hashlib.sha256(f"{truth.dtype.str} {truth.shape}".encode())
-    for label in truth:
-        found.update(np.ascontiguousarray(label).tobytes())
+    for row in np.argsort(np.array(ids), kind="stable"):
+        found.update(np.ascontiguousarray(truth[row]).tobytes())
     return found.hexdigest()[:32]
 
 
@@ -54,10 +50,7 @@ def other_truth(store: Store, truth: str) -> list[str]:
     """Return a sentence if the rounds before were measured by other labels of the test set."""
     if store.fact(TRUTH) in (None, truth):
         return []
-    return [
-        "The labels of the test set have changed since the last round, so the metrics of the rounds before cannot be "
-        "compared with these."
-    ]
+    return [OTHER_TRUTH]
 
 
 def evaluate(
@@ -86,7 +79,7 @@ def evaluate(
         elsewhere = (last.n_held_out and not last.n_tested) or (last.audit is not None and last.audit.main)
         if chosen is None and not elsewhere and measures_on(parts.settings, parts.store, test):
             seconds = {**last.seconds, "evaluate": time.perf_counter() - begun}
-            truth = digest_of(test_labels.of(test, oracle, parts.settings.spec, poll))
+            truth = digest_of(test_labels.of(test, oracle, parts.settings.spec, poll), test.ids)
             for sentence in other_truth(parts.store, truth):
                 log.warning("%s", sentence)
             parts.store.measure_round(last.round, figures, seconds)

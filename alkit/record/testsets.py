@@ -11,6 +11,15 @@ from alkit.record.store import Store
 TESTED = "test"
 """Name of the fact that describes the test set of rounds without a schedule."""
 
+TRUTH = "test_labels"
+"""Name of the fact that holds a digest of the labels that the last round was measured by."""
+
+OTHER_TRUTH = (
+    "The labels of the test set have changed since the last round, so the metrics of the rounds before cannot be "
+    "compared with these."
+)
+"""Warning of a round that was measured by other labels than the one before."""
+
 
 def test_set(settings: Settings, store: Store) -> Written:
     """Return the description of the test set on which the rounds are measured; None if there is none."""

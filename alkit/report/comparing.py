@@ -15,7 +15,15 @@ from alkit.errors import ConfigurationError, nearest
 from alkit.evaluation.chosen import lower_is_better
 from alkit.report.compared import Difference, Method, Scores
 from alkit.report.comparison import Comparison
-from alkit.report.grouping import check_alike, check_meaning, common_metric, direction_of, methods_of, rename
+from alkit.report.grouping import (
+    check_alike,
+    check_meaning,
+    common_metric,
+    direction_of,
+    methods_of,
+    notes_on_labels,
+    rename,
+)
 from alkit.report.records import Skipped, read_runs
 from alkit.statistics.comparisons import holm, paired_difference
 from alkit.statistics.curves import Curve, Runs, aubc
@@ -62,7 +70,8 @@ def compare(
     ------
     ConfigurationError
         No record can be used, or records cannot be compared: with the same seed they have other images, another test
-        set or other classes; no metric is in all of them, or its name means different ones; two have the same
+        set, other labels of it, another audit set or other classes; some were measured on a test set and others on an
+        audit set; no metric is in all of them, or its name means different ones; two have the same
         configuration and seed; metrics were measured on labels held out from training, which each strategy selects
         differently; or records under one name have different configurations.
     """
@@ -82,7 +91,8 @@ def compare(
         methods = rename(methods, {str(path): name for name, own in named.items() for path in own})
     if imported := max(result.n_unasked for run in runs for result in run.history):
         notes.append(f"In each run, {imported} of the labels are not chosen: they existed before.")
-    if any(run.data["test"] is None for run in runs):
+    notes += notes_on_labels(runs)
+    if any(run.data["test"] is None and run.measured_on == "test set" for run in runs):
         notes.append("Some records do not say on which test set they were measured, so this was not checked.")
     return _compared(methods, metric, baseline, level, lower, skipped, notes)
 

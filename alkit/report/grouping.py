@@ -10,6 +10,7 @@ from typing import Any
 from alkit.errors import ConfigurationError, nearest
 from alkit.evaluation.fitness import about_model, without_fix
 from alkit.evaluation.meanings import meaning_of
+from alkit.record.testsets import OTHER_TRUTH
 from alkit.report.compared import Method
 from alkit.report.methods import different_keys, flatten, key_of, name_forms
 from alkit.report.records import PARTS, Run
@@ -67,16 +68,28 @@ def _moves(falls: bool) -> str:
     return "falls" if falls else "rises"
 
 
-NOUNS = {"pool": "the pool", "test": "the test set", "classes": "the classes"}
+NOUNS = {
+    "pool": "the pool",
+    "test": "the test set",
+    "truth": "the labels of the test set",
+    "audit": "the audit set",
+    "classes": "the classes",
+}
 
 
 def check_alike(runs: Sequence[Run]) -> None:
-    """Check that runs can be compared: they share the classes, and with the same seed also images and test set."""
-    if len(runs) > 1 and (held := [run.record for run in runs if run.held_out]):
+    """Check that runs can be compared: they share the classes, and with the same seed images, test set and labels."""
+    if len(runs) > 1 and (held := [run.record for run in runs if run.measured_on == "hold-out"]):
         raise ConfigurationError(
             f"{held[0]} is measured on labels held out from training, and each strategy selects other images, so it "
             "cannot be compared",
             hint="measure all runs on one test set",
+        )
+    if other := next((run for run in runs if run.measured_on != runs[0].measured_on), None):
+        raise ConfigurationError(
+            "records must be measured on the same kind of images to be compared",
+            got=f"{runs[0].record} on the {runs[0].measured_on}, {other.record} on the {other.measured_on}",
+            hint="compare them apart",
         )
     most = [max(result.n_unasked for result in run.history) for run in runs]
     if len(set(most)) > 1:
@@ -88,7 +101,7 @@ def check_alike(runs: Sequence[Run]) -> None:
         )
     first: dict[object, Run] = {}
     for run in runs:
-        for name in ("classes", "test", "pool"):
+        for name in ("classes", "test", "truth", "audit", "pool"):
             before = first.setdefault((name, None if name == "classes" else run.seed), run)
             if run.data[name] != before.data[name] and None not in (run.data[name], before.data[name]):
                 shared = "" if name == "classes" else f" of seed {run.seed}"
@@ -97,6 +110,32 @@ def check_alike(runs: Sequence[Run]) -> None:
                     got=f"{before.record} and {run.record} differ",
                     hint="compare them apart, or run them on the same images",
                 )
+
+
+def notes_on_labels(runs: Sequence[Run]) -> list[str]:
+    """Return notes about runs whose rounds, or which with the same seed, were measured by other labels or images."""
+    notes = [
+        f"{run.record}: before round {result.round}, the labels of the test set were other ones."
+        for run in runs
+        for result in run.history
+        if OTHER_TRUTH in result.warnings
+    ]
+    first: dict[int, Run] = {}
+    for run in runs if runs[0].measured_on == "audit set" else ():
+        before = first.setdefault(run.seed, run)
+        one, other = (len(_audited(one) - _audited(other)) for one, other in ((before, run), (run, before)))
+        if one or other:
+            notes.append(
+                f"{before.record} and {run.record} are measured on different images of the audit set: {one} only in "
+                f"the first, {other} only in the second."
+            )
+    return notes
+
+
+def _audited(run: Run) -> set[str]:
+    """Return the images of the audit set on which the last model was measured."""
+    audit = run.history[-1].audit
+    return set() if audit is None else set(audit.ids)
 
 
 def methods_of(runs: Sequence[Run], metric: str) -> tuple[list[Method], list[str]]:

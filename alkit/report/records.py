@@ -6,18 +6,19 @@ import os
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from alkit.arguments.checked import checked
 from alkit.configuration.forms import Written
 from alkit.errors import AlkitError, StoreError, one_line, without_hint
 from alkit.evaluation.meanings import DIRECTIONS, MEANINGS, METRICS, meanings
+from alkit.record.audit import recorded_audit
 from alkit.record.changing import CHANGES
 from alkit.record.existing import is_there
 from alkit.record.grouping import recorded_rules, rules_in_words
 from alkit.record.settings import Settings
 from alkit.record.store import Store
-from alkit.record.testsets import test_set
+from alkit.record.testsets import TRUTH, test_set
 from alkit.values.rounds import RoundResult, measured_on
 from alkit.values.shown import short_repr
 
@@ -38,12 +39,13 @@ class Run:
     seed:
         Seed of the experiment.
     data:
-        What runs with the same seed must share: descriptions of ``pool``, ``test`` and ``classes``. The test set is
-        None if the record does not say which one it was.
+        What runs with the same seed must share: descriptions of ``pool``, ``test``, its labels (``truth``), ``audit``
+        and ``classes``. The test set or its labels are None if the record does not say which ones they were, and the
+        audit set is None if the metrics were measured on something else.
     history:
         Committed rounds, at least one.
-    held_out:
-        Whether the metrics were measured on labels held out from training.
+    measured_on:
+        What the metrics were measured on; None if there are none.
     meanings:
         What the names of the metrics mean: see :mod:`alkit.evaluation.meanings`.
     directions:
@@ -57,7 +59,7 @@ class Run:
     seed: int
     data: dict[str, Written]
     history: tuple[RoundResult, ...]
-    held_out: bool
+    measured_on: Literal["audit set", "hold-out", "test set"] | None
     meanings: Mapping[str, str] = field(default_factory=dict)
     directions: Mapping[str, bool] = field(default_factory=dict)
     changes: tuple[str, ...] = ()
@@ -99,9 +101,13 @@ def _read(path: str | os.PathLike[str]) -> Run:
         settings.check_complete()
         if not history:
             raise StoreError(f"{path} has no committed round yet")
+        test = test_set(settings, store)
+        on = measured_on(history, tested=test is not None)
         data: dict[str, Any] = {
             "pool": store.fact("configuration")["pool"],
-            "test": test_set(settings, store),
+            "test": test,
+            "truth": store.fact(TRUTH) if on == "test set" else None,
+            "audit": sorted(recorded_audit(store).ids) if on == "audit set" else None,
             "classes": store.fact("classes"),
         }
         declared, seed = settings.declared, settings.seed
@@ -114,7 +120,7 @@ def _read(path: str | os.PathLike[str]) -> Run:
         seed,
         data,
         history,
-        measured_on(history, tested=data["test"] is not None) == "hold-out",
+        on,
         known,
         falling,
         changes,

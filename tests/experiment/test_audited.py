@@ -68,6 +68,24 @@ def test_skipped_disputed_and_missing_images_are_counted():
     assert more
 
 
+def test_an_audit_image_that_is_labelled_while_a_model_is_trained_waits_for_the_next_round(tmp_path, monkeypatch):
+    experiment = campaign(tmp_path / "a.db", audit=8, **BRIGHTNESS)
+    ids = experiment.ask(20)
+    late = next(id for id in ids if id in audit_ids(experiment))
+    experiment.tell({id: mask for id, mask in masks(ids).items() if id != late})
+    fit = alkit.testing.Brightness.fit
+
+    def meanwhile(self, *given):
+        alkit.Experiment.open(tmp_path / "a.db", pool=pool(), **BRIGHTNESS).tell(masks([late]))
+        return fit(self, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(alkit.testing.Brightness, "fit", meanwhile)
+        found = experiment.fit(wait_for_answers=False).audit
+    assert (found.measured, found.skipped, found.disputed, found.missing) == (7, 0, 0, 1)
+    assert experiment.fit().audit.measured == 8
+
+
 def test_disputed_images_that_are_left_out_were_not_skipped_and_removed_ones_were_not_drawn():
     experiment = campaign(audit=8, annotators=2, **BRIGHTNESS)
     ids = experiment.ask(20)

@@ -2,6 +2,7 @@ import json
 import math
 from functools import partial
 
+import numpy as np
 import pytest
 
 import alkit
@@ -18,12 +19,27 @@ LABELS = {f"{row:04}": mask for row, mask in enumerate(MASKS)}
 ORACLE = alkit.MaskOracle(LABELS, CLASSES)
 
 
-def record(folder, name, strategy, seed, *, learner=None, test=6, split=None, rounds=2, start=4, **terms):
+def record(
+    folder,
+    name,
+    strategy,
+    seed,
+    *,
+    learner=None,
+    test=6,
+    split=None,
+    rounds=2,
+    start=4,
+    oracle=ORACLE,
+    held=None,
+    **terms,
+):
     """Run a small experiment with a learner that needs no training, and return the path of its record."""
-    pool, held = alkit.ArrayPool(IMAGES).split(test=6, seed=seed if split is None else split)
+    pool, drawn = alkit.ArrayPool(IMAGES).split(test=6, seed=seed if split is None else split)
+    held = held or drawn
     path = folder / f"{name}-{seed}.db"
     experiment = alkit.Experiment(pool, learner or alkit.testing.Brightness(), strategy, store=path, seed=seed, **terms)
-    experiment.run(ORACLE, test=held.subset(held.ids[:test]) if test else None, start=start, batch=2, rounds=rounds)
+    experiment.run(oracle, test=held.subset(held.ids[:test]) if test else None, start=start, batch=2, rounds=rounds)
     return path
 
 
@@ -266,6 +282,45 @@ def test_records_that_cannot_be_compared_are_refused_by_name(records, folder, tm
     with pytest.raises(ConfigurationError, match=r"held-1.db is measured on labels held out"):
         compare([records[0], held])
     assert compare([held]).methods[0].name == "random"
+
+
+def test_records_that_were_measured_by_other_labels_or_on_other_kinds_of_images_are_refused(records, folder, tmp_path):
+    shifted = {id: np.roll(mask, 3, axis=1) for id, mask in LABELS.items()}
+    other = record(tmp_path, "corrected", ENTROPY, 0, oracle=alkit.MaskOracle(shifted, CLASSES))
+    with pytest.raises(ConfigurationError, match="of seed 0 must have the same labels of the test set to be compared"):
+        compare([folder / "random-0.db", other])
+    pool, held = alkit.ArrayPool(IMAGES).split(test=6, seed=0)
+    backwards = held.subset(held.ids[::-1])
+    one = record(tmp_path, "order", ENTROPY, 0, held=backwards)
+    assert compare([folder / "random-0.db", one]).differences
+
+    def audited(name, strategy, audit, n=4):
+        path = tmp_path / f"{name}.db"
+        experiment = alkit.Experiment(pool, alkit.testing.Brightness(), strategy, path, classes=CLASSES, audit=audit)
+        for _ in range(3):
+            experiment.tell({id: LABELS[id] for id in experiment.ask(n)})
+            experiment.fit()
+        return path
+
+    few, more = audited("few", RANDOM, 2), audited("more", ENTROPY, 3)
+    with pytest.raises(ConfigurationError, match=r"on the test set, .*few\.db on the audit set"):
+        compare([folder / "random-0.db", few])
+    with pytest.raises(ConfigurationError, match="must have the same audit set"):
+        compare([few, more])
+    same = compare([few, audited("same", ENTROPY, 2)])
+    assert same.differences
+    assert not any("audit" in note or "test set" in note for note in same.notes)
+
+
+def test_a_run_whose_test_labels_were_corrected_meanwhile_is_named(tmp_path):
+    pool, held = alkit.ArrayPool(IMAGES).split(test=6, seed=0)
+    path = tmp_path / "a.db"
+    for shift in (0, 3):
+        oracle = alkit.MaskOracle({id: np.roll(mask, shift, axis=1) for id, mask in LABELS.items()}, CLASSES)
+        experiment = alkit.Experiment(pool, alkit.testing.Brightness(), RANDOM, path, classes=CLASSES)
+        experiment.tell({id: LABELS[id] for id in experiment.ask(4)})
+        experiment.fit(test=held, oracle=oracle)
+    assert f"{path}: before round 1, the labels of the test set were other ones." in compare([path]).notes
 
 
 def test_records_with_other_metrics_are_refused(folder, tmp_path, monkeypatch):
