@@ -79,9 +79,9 @@ def settle_disputes(record: Store, disputes: Disputes | None) -> list[str]:
     from alkit.record.disputes import change_disputes
     from alkit.report.disputes import ask_about_disputes
 
-    if disputes is None or not (lines := change_disputes(record, disputes)):
+    if disputes is None:
         return []
-    asked = ask_about_disputes(record)
+    lines, asked = change_disputes(record, disputes), ask_about_disputes(record)
     who = disputes.senior or "one more person"
     images = "1 image" if len(asked) == 1 else f"{len(asked)} images"
     return [*map(by_option, lines), *([f"disputes: {who} is asked about {images}"] if asked else [])]

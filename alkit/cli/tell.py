@@ -158,7 +158,7 @@ def tell(
             if isinstance(last, FolderPlace) and not Path(last.folder).exists():
                 save_place(record, place)  # it was moved
         taken = {answer.id for answer in receipt.taken}
-        asked_more = ask_about_disputes(record) if taken else ()
+        asked_more = ask_about_disputes(record)  # also if the call that took their answers was killed before
         snapshot, spec = record.snapshot(), settings.spec
         open_ids = {entry.query.id for entry in snapshot.open} - settings.unusable.keys()
         still_open = len(open_ids)

@@ -39,7 +39,7 @@ from alkit.record.held import on_one_connection
 from alkit.record.label_files import LabelFiles
 from alkit.record.polling import poll
 from alkit.record.removing import REMOVED
-from alkit.record.reviewed import settle_reviews
+from alkit.record.reviewed import facts_of_reviews, sent_back_by_review
 from alkit.record.reviews import place_of
 from alkit.record.revisions import UNKNOWN, check_revision, find_revision
 from alkit.record.settings import Settings
@@ -128,8 +128,8 @@ class Answers:
 
         labels = {draft.label for _, draft in drafts}
         with self._without_labels_of_removed(draft for _, draft in drafts):
-            self.store.add_answers({draft.id for _, draft in drafts}, decide, labels=labels)
-        settle_reviews(self.store, (answer for answer, _ in drafts))
+            ids = {draft.id for _, draft in drafts}
+            self.store.add_answers(ids, decide, labels=labels, sent_back=self._sent_back)
 
     @on_one_connection
     def receive(
@@ -198,9 +198,13 @@ class Answers:
         known_ids = {answer.id for answer, _ in drafts if sizes.of(answer.id)}
         stored = [draft for _, draft in drafts if isinstance(draft, Recorded)]
         with self._without_labels_of_removed(stored) as late:
-            self.store.add_answers(known_ids, decide, sent=sent, labels=labels)
-        settle_reviews(self.store, taken)
+            self.store.add_answers(known_ids, decide, sent=sent, labels=labels, sent_back=self._sent_back)
         return Receipt(tuple(taken), tuple(unchanged), tuple(outdated), tuple(refused))
+
+    def _sent_back(self, new: Sequence[Recorded], known: Sequence[Recorded]) -> Mapping[int, str]:
+        """Return by number the labels that new answers to reviews send back, with the reasons."""
+        skips = [answer for answer in new if answer.kind == "skip" and answer.query is not None]
+        return sent_back_by_review(skips, known, facts_of_reviews(self.store)) if skips else {}
 
     @contextmanager
     def _without_labels_of_removed(self, drafts: Iterable[Recorded]) -> Iterator[set[str]]:

@@ -733,6 +733,7 @@ class Store:
         *,
         sent: bool = False,
         labels: Collection[str | None] = (),
+        sent_back: Callable[[Sequence[Recorded], Sequence[Recorded]], Mapping[int, str]] | None = None,
     ) -> None:
         """Record answers, all or none; no other process writes between the decision and the recording.
 
@@ -748,6 +749,9 @@ class Store:
             record that.
         labels:
             Names of the files of their labels.
+        sent_back:
+            Called with the answers to record and the earlier ones; returns by number the reasons for which earlier ones
+            are sent back.
         """
         with self.database.transaction() as connection:
             asked = self._asked_of(connection, ids)
@@ -768,6 +772,9 @@ class Store:
             self._check_kept(connection, {row["label"] for row in rows})
             self.database.insert(connection, answers, rows)
             self.database.insert(connection, answer_queries, [row for row in rows if row["query"] is not None])
+            for number, reason in sent_back(decided, known).items() if sent_back else ():
+                told = self.database.rows(connection, answers, answers.c.number == number)
+                self.database.change(connection, answers, told, rejected=reason)
             if sent and (unsent := {entry.query.id for entry in asked if entry.sent_at is None}):
                 self._mark_sent(connection, unsent & {row["id"] for row in rows})
 

@@ -16,13 +16,14 @@ from alkit.values.answers import Receipt
 def look_at(store: Store, receipt: Receipt) -> Receipt:
     """Return a receipt with its warnings, after one more person was asked about new disputes, if the record says so.
 
-    The answers are recorded already, so a label that cannot be read is a warning, too.
+    The answers are recorded already, so a label that cannot be read is a warning, too. If no answer is new, a call that
+    was killed after it had recorded them may not have asked.
     """
-    if not receipt.taken:
-        return receipt
     taken = {answer.id for answer in receipt.taken}
     try:
         asked = set(ask_about_disputes(store))
+        if not taken:
+            return receipt
         doubts = [f"{doubt.id!r}{_by(doubt.annotator)}: {doubt.reason}" for doubt in recorded_doubts(store, taken)]
         disputed = list(about_disputed(store, taken, asked))
     except AlkitError as reason:

@@ -12,6 +12,9 @@ from alkit.record.store import RemovedMeanwhileError, Store
 from alkit.report.annotators import recorded_agreement
 from alkit.values.queries import Query
 
+ASKING = ("third", "senior")
+"""Choices by which one more person is asked."""
+
 
 def ask_about_disputes(store: Store) -> tuple[str, ...]:
     """Ask one more person about each disputed image, if the record says so; return the images.
@@ -20,6 +23,8 @@ def ask_about_disputes(store: Store) -> tuple[str, ...]:
     senior; or for the person who has a share and has not answered, or for anybody. They get the usual time. The senior
     takes the place of the person who was asked as the one more and has not answered.
     """
+    if recorded_disputes(store).decided not in ASKING:
+        return ()
     while True:
         try:
             with store.moment():
@@ -37,7 +42,7 @@ def ask_about_disputes(store: Store) -> tuple[str, ...]:
 def _one_more(store: Store, snapshot: Snapshot) -> tuple[list[Query], list[str]]:
     """Return the queries of images about which one more person is asked now, and the images that were ever asked so."""
     disputes = recorded_disputes(store)
-    if disputes.decided not in ("third", "senior"):
+    if disputes.decided not in ASKING:
         return [], []
     if not any(len(known.labels) > 1 for known in snapshot.known.values()):
         return [], []

@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from commandline import alkit as run
 
 import alkit
 from alkit import Answer
 from alkit.errors import ConfigurationError
 from alkit.record.assigning import hand_on, is_due
-from alkit.report import annotators
+from alkit.report import annotators, arrivals
 from alkit.report.annotators import recorded_differences, recorded_doubts
 from alkit.values import Disputes, People
 
@@ -93,6 +94,26 @@ def test_a_third_person_is_asked_once_and_their_vote_decides(tmp_path):
     assert np.array_equal(_trained(experiment)[id], ONE)
     experiment.receive([Answer(id, 1 - ONE, "cid")])  # still disputed, and not asked again
     assert experiment.open_ids == ()
+
+
+@pytest.mark.parametrize("way", ["receive", "tell", "alkit tell"])
+def test_a_third_person_is_asked_also_if_the_call_that_took_the_answers_was_killed_before(tmp_path, monkeypatch, way):
+    with monkeypatch.context() as patch:
+        patch.setattr(arrivals, "ask_about_disputes", lambda store: ())
+        _, id, _ = _experiment(disputes=Disputes("third"), store=tmp_path / "a.db")
+    pixels = np.random.default_rng(0).integers(0, 255, (6, 8, 8), np.uint8)
+    given = {"pool": alkit.ArrayPool(pixels), "learner": alkit.testing.Brightness()}
+    experiment = alkit.Experiment.open(tmp_path / "a.db", **given)
+    assert experiment.open_ids == ()
+    if way == "receive":
+        assert experiment.receive([Answer(id, OTHER, "bob")]).unchanged
+    elif way == "tell":
+        experiment.tell({id: OTHER}, annotator="bob")
+    else:
+        folder = tmp_path / "exchange" / "bob"
+        folder.mkdir(parents=True)
+        run("tell", tmp_path / "a.db", "--from", folder.parent)
+    assert experiment.open_ids == (id,)
 
 
 def test_a_senior_is_asked_by_name_and_their_label_counts_alone():

@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from alkit import Answer
 from alkit.errors import LabelError, QueryError
 from alkit.oracles.annotations import AnnotatedImage, Content, Region
 from alkit.oracles.formats.answers import answers
+from alkit.record.database import Database
 from alkit.record.reviews import decided_by_review
 from alkit.values import Skip, State
 
@@ -86,6 +88,45 @@ def test_a_skip_in_a_review_sends_the_label_back_with_the_reason():
     (standing,) = [standing for standing in experiment.standings() if standing.query.id == id]
     assert standing.state is State.SKIPPED
     assert experiment.fit().n_labels == 11
+
+
+def test_a_skip_in_a_review_sends_the_label_back_also_if_the_process_dies_between_two_changes(tmp_path, monkeypatch):
+    class DiedError(BaseException):
+        pass
+
+    def dies_after(changes):
+        real, left = Database.transaction, [changes]
+
+        def transaction(self, *given):
+            if not left[0]:
+                raise DiedError
+            left[0] -= 1
+            return real(self, *given)
+
+        return transaction
+
+    finished = False
+    for changes in range(9):
+        store = tmp_path / f"{changes}.db"
+        experiment = _experiment(store=store)
+        (id,) = experiment.review(1, random=1)
+        told = [Answer(id, Skip("blurred"), "ben")]
+        with monkeypatch.context() as patch, suppress(DiedError):
+            patch.setattr(Database, "transaction", dies_after(changes))
+            experiment.receive(told)
+            finished = True
+        given = {"pool": experiment.pool, "learner": alkit.testing.Brightness()}
+        again = alkit.Experiment.open(store, **given)
+        again.receive(told)
+        (review,) = again.reviews()
+        assert (review.outcome, [a.rejected is None for a in again.answers() if a.id == id]) == (
+            "rejected",
+            [False, True],
+        )
+        assert again.fit().n_labels == 11
+        if finished:
+            break
+    assert finished
 
 
 def test_a_review_that_asks_somebody_is_not_closed_by_others():
