@@ -22,10 +22,13 @@ from types import ModuleType
 from typing import Any
 
 from alkit.configuration.code import addresses, as_file_of_user, changed_since_start, file_of_user
-from alkit.configuration.forms import Written
+from alkit.configuration.forms import Written, opaque_parts
 
 MOST = 1000
 """Most definitions that are followed."""
+
+LIBRARIES = ("alkit", "torch", "numpy")
+"""Packages whose code is not compared."""
 
 _read: dict[str, tuple[object, _Source | None]] = {}  # by module: how it was loaded, and its source at that time
 
@@ -53,26 +56,67 @@ def definitions_of(form: Written) -> dict[str, str]:
     {}
     """
     found: dict[str, str] = {}
+    for module, name, node in _behind(form):
+        if node is not None:
+            with suppress(RecursionError):  # of an expression that is nested very deeply
+                found[f"{module}:{name}"] = _digest(node)
+        elif name == "" and (version := _version(module)) is not None:
+            found[module.partition(".")[0]] = version
+    return dict(sorted(found.items()))
+
+
+def untold(*forms: Written) -> list[str]:
+    """Return the addresses of the user's code behind some forms that cannot be told, so that no edit would be seen.
+
+    Such are functions of a notebook, which have no file; lambdas, functions inside others and objects without a written
+    form, which may hold anything; and files that were changed between the start of the program and the first call.
+
+    >>> untold({"is": "alkit:LabelSpec", "with": {"classes": ["skin", "lesion"]}})
+    []
+    """
+    found = {f"{module}:{name}" for module, name, _ in _behind(list(forms)) if name and _is_hidden(module)}
+    opaque = {address for form in forms for address in opaque_parts(form)}
+    for address in set(addresses(list(forms))):
+        module, _, name = address.partition(":")
+        source = _source(module)
+        known = source is not None and address not in opaque and name.partition(".")[0] in source.definitions
+        if _is_hidden(module) or (source is not None and not known):
+            found.add(address)
+    return sorted(found)
+
+
+def _behind(form: Written) -> Iterator[tuple[str, str, ast.AST | None]]:
+    """Yield module, name and source of what a form names and of what that refers to; None for the source of others.
+
+    The name is empty for a module that the form names and that is not the user's.
+    """
     left: list[tuple[str, str]] = []
     for address in sorted(set(addresses(form))):
         module, _, name = address.partition(":")
         if _source(module) is not None:
             left.append((module, name.partition(".")[0]))
-        elif (version := _version(module)) is not None:
-            found[module.partition(".")[0]] = version
+        else:
+            yield module, "", None
     seen = set(left)
     while left and len(seen) < MOST:
         module, name = left.pop()
         source = _source(module)
-        if source is None or (node := source.definitions.get(name)) is None:
-            continue
-        with suppress(RecursionError):  # of an expression that is nested very deeply
-            found[f"{module}:{name}"] = _digest(node)
-        for other in _references(source, node, module):
+        node = None if source is None else source.definitions.get(name)
+        yield module, name, node
+        for other in () if source is None or node is None else _references(source, node, module):
             if other not in seen:
                 seen.add(other)
                 left.append(other)
-    return dict(sorted(found.items()))
+
+
+def _is_hidden(name: str) -> bool:
+    """Whether a module is the user's, and its source cannot be told."""
+    module, top = sys.modules.get(name), name.partition(".")[0]
+    if not isinstance(module, ModuleType) or top in LIBRARIES or top in sys.stdlib_module_names:
+        return False
+    if vars(module).get("__file__") is not None:
+        return file_of_user(name, module) is not None and _source(name) is None
+    return not hasattr(module, "__path__") and _version(name) is None  # such as that of a notebook
 
 
 def own_definitions(*forms: Written) -> dict[str, str]:
@@ -83,7 +127,7 @@ def own_definitions(*forms: Written) -> dict[str, str]:
 def _version(module: str) -> str | None:
     """Return the version of the installed package that has a module, unless it is alkit, Python, torch or numpy."""
     top = module.partition(".")[0]
-    if top in ("alkit", "torch", "numpy", "__main__") or top in sys.stdlib_module_names:
+    if top in (*LIBRARIES, "__main__") or top in sys.stdlib_module_names:
         return None
     with suppress(importlib.metadata.PackageNotFoundError):
         return importlib.metadata.version(top)

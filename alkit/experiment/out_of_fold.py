@@ -13,8 +13,10 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import alkit
 from alkit.arguments.returned import check_returned
 from alkit.checks import check_integer
+from alkit.configuration.definitions import definitions_of, untold
 from alkit.configuration.forms import written_form
 from alkit.errors import QueryError
 from alkit.evaluation.label_quality import label_quality
@@ -108,17 +110,22 @@ def _key(
     units: Sequence[Sequence[str]],
     folds: int,
 ) -> str:
-    """Return a digest of all that the figures depend on: labels, pixels, groups, the learner and the choices."""
+    """Return a digest of all that the figures depend on: labels, pixels, groups, the learner, its code and the choices.
+
+    If the code cannot be told, the figures are those of this experiment in this process.
+    """
     pixels = parts.store.fact("images") or {}
+    made_by = [written_form(parts.learner), written_form(parts.terms.join)]
+    code = parts.token if untold(*made_by) else [alkit.__version__, definitions_of(made_by)]
     subject = [
         {id: [answer.label for answer in decided.known[id].labels] for id in everything.ids},
         {id: pixels.get(id) for id in everything.ids},
         parts.settings.shape,
-        written_form(parts.learner),
+        made_by,
+        code,
         written_form(everything.spec),
         sorted(never),
         sorted(sorted(unit) for unit in units),
-        str(parts.terms.join),
         sorted(decided.joins),
         parts.store.fact(DISPUTES),
         parts.stream.seed,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from functools import partial
 
 from alkit.evaluation.chosen import Metrics
 from alkit.experiment.labelled import Labels
@@ -51,6 +53,8 @@ class Parts:
         Who computes features, scores, predictions and the members of ensembles; None for the workers of joblib.
     compared:
         Warnings about the test sets that were compared with the pool, by their ids.
+    token:
+        A random name of this experiment in this process, for what is kept of code that cannot be told.
     """
 
     pool: Pool
@@ -70,6 +74,7 @@ class Parts:
     has_own_classes: bool
     workers: Workers = None
     compared: dict[str, list[str]] = field(default_factory=dict)
+    token: str = field(default_factory=partial(secrets.token_hex, 8))
 
     @property
     def ids(self) -> Sequence[str]:

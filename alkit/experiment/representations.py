@@ -16,7 +16,7 @@ from alkit._files import cache_folder
 from alkit._reading.arrays import read_arrays
 from alkit.arguments.returned import check_returned
 from alkit.configuration.addresses import address_of
-from alkit.configuration.definitions import own_definitions
+from alkit.configuration.definitions import own_definitions, untold
 from alkit.configuration.forms import opaque_parts, written_form
 from alkit.configuration.versions import to_former
 from alkit.errors import ConfigurationError, DataError, StoreError
@@ -90,10 +90,11 @@ class Representations:
         if isinstance(fitted, KnowsRows):
             return _known_rows(fitted, self.ids)
         computing = _Computing(self.pool, fitted, len(self.ids), self.report, self._workers)
-        form = written_form(extractor)
-        if isinstance(fitted, HasFingerprint) and isinstance(self.pool, HasDigests) and not opaque_parts(form):
+        form, made = written_form(extractor), {"is": address_of(type(fitted))}
+        named = not opaque_parts(form) and not untold(form, made)
+        if named and isinstance(fitted, HasFingerprint) and isinstance(self.pool, HasDigests):
             folder = cache_folder(getattr(extractor, "cache", None)) / "features"
-            code = own_definitions(form, {"is": address_of(type(fitted))})
+            code = own_definitions(form, made)
             table = StoredRows(folder, to_former(form), _fingerprint(fitted), type(extractor).__name__, code)
             digests = self.pool.digests()
             scale = getattr(self.pool, "scale", None)

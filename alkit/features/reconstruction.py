@@ -26,10 +26,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from alkit._files import cache_folder, make_folder
+from alkit._files import cache_folder, make_folder, temporary_folder
 from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_integer, check_number
-from alkit.configuration.definitions import own_definitions
+from alkit.configuration.definitions import own_definitions, untold
 from alkit.configuration.forms import opaque_parts, runtime, written_form
 from alkit.configuration.versions import to_former
 from alkit.errors import AlkitError, ConfigurationError, is_out_of_memory
@@ -224,7 +224,18 @@ class Reconstruction:
             The cache cannot be written.
         """
         stream = Stream.from_rng(rng)
-        folder = make_folder(cache_folder(self.cache) / "pretext")
+        if hidden := untold(written_form(self)):
+            logger.warning(
+                "the weights of a pretext are not kept, because the code of %s cannot be read and may be another one "
+                "the next time: put it into a module, and start this program again after an edit",
+                hidden[0],
+            )
+            with temporary_folder() as folder:
+                return self._fitted(pool, stream, folder, report)
+        return self._fitted(pool, stream, make_folder(cache_folder(self.cache) / "pretext"), report)
+
+    def _fitted(self, pool: Pool, stream: Stream, folder: Path, report: Report) -> FittedReconstruction:
+        """Train, or read the weights from a folder."""
         earlier, present = self._keys(pool, stream, torch.get_num_threads())
         finished = folder / f"{earlier}.safetensors"
         if not finished.exists():

@@ -7,10 +7,12 @@ import sys
 import time
 from types import ModuleType
 
+import numpy as np
 import pytest
 
-from alkit.configuration import start, written_form
-from alkit.configuration.definitions import definitions_of
+import alkit
+from alkit.configuration import definitions, start, written_form
+from alkit.configuration.definitions import definitions_of, untold
 
 FILES = {
     "my_parts": """
@@ -134,3 +136,26 @@ def test_packages_count_by_their_versions_and_python_not_at_all():
     form = [{"named": "sklearn.svm:SVC"}, {"named": "math:sqrt"}, {"named": "torch.nn:ReLU"}, {"is": "alkit:UNet"}]
     found = definitions_of(form)
     assert found.keys() == {"sklearn"}
+
+
+def test_code_that_no_edit_would_show_is_named(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(start, "STARTED", time.time() + 3600)
+    text = (
+        "import my_other\ndef made(n):\n    return lambda: n\ndef plain(): return my_other.more()\nshort = lambda: 1\n"
+    )
+    (tmp_path / "my_hidden.py").write_text(text)
+    (tmp_path / "my_other.py").write_text("def more(): return 2\n")
+    module = importlib.import_module("my_hidden")
+    assert untold(written_form(module.plain), written_form(np.mean), written_form(alkit.UNet)) == []
+    assert untold(written_form(module.short)) == ["my_hidden:<lambda>"]
+    assert untold(written_form(module.made(3))) == ["my_hidden:made.<locals>.<lambda>"]
+    notebook = ModuleType("my_notebook")
+    exec("def cell(): return 1", vars(notebook))
+    monkeypatch.setitem(sys.modules, "my_notebook", notebook)
+    assert untold(written_form(notebook.cell)) == ["my_notebook:cell"]
+    for name in ("my_hidden", "my_other"):
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(start, "STARTED", 0.0)  # the files were changed since
+    monkeypatch.setattr(definitions, "_read", {})
+    assert untold(written_form(importlib.import_module("my_hidden").plain)) == ["my_hidden:plain"]

@@ -1,9 +1,15 @@
 """Labels are compared with models that were not trained on them; finished folds are kept."""
 
+import importlib
+import sys
+import time
+
 import numpy as np
 import pytest
 
 import alkit
+from alkit.configuration import start
+from alkit.experiment import out_of_fold
 from alkit.record.changing import QUALITIES
 
 CLASSES = ("skin", "lesion")
@@ -87,6 +93,42 @@ def test_figures_are_not_kept_if_groups_or_decisions_have_changed(tmp_path):
     assert pair.review(1, random=0, folds=3) == ("0003",)
     pair.receive([alkit.Answer("0003", other, "ben", 3)])  # the same label, which counts alone now
     assert pair.label_quality(folds=3)["0003"] != before["0003"]
+
+
+def test_figures_are_not_kept_if_the_code_of_the_learner_was_edited_or_cannot_be_told(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(start, "STARTED", time.time() + 3600)
+    code = """
+from dataclasses import dataclass
+import alkit
+
+@dataclass(frozen=True)
+class Mine(alkit.testing.Brightness):
+    def fit(self, *given):
+        return super().fit(*given)
+"""
+    (tmp_path / "my_learner.py").write_text(code)
+    found = []
+    for text in (code, code, code.replace("return super", "print('edited')\n        return super")):
+        (tmp_path / "my_learner.py").write_text(text)
+        sys.modules.pop("my_learner", None)
+        importlib.invalidate_caches()
+        learner = importlib.import_module("my_learner").Mine()
+        pool = alkit.ArrayPool(PIXELS)
+        experiment = alkit.Experiment(pool, learner, alkit.strategy("random"), tmp_path / "r.db", classes=CLASSES)
+        if not found:
+            experiment.tell({id: MASKS[int(id)] for id in experiment.ask(12)})
+        experiment.label_quality(folds=3)
+        found.append(experiment._parts.store.fact(QUALITIES)["key"])
+    assert found[0] == found[1] != found[2]
+    monkeypatch.setattr(out_of_fold, "untold", lambda *forms: ["my_learner:Mine"])
+    for _ in range(2):
+        experiment = alkit.Experiment.open(tmp_path / "r.db", pool=pool, learner=learner)
+        for _ in range(2):
+            experiment.label_quality(folds=3)
+            found.append(experiment._parts.store.fact(QUALITIES)["key"])
+    assert len(set(found)) == 4
+    assert found[-1] == found[-2]
 
 
 def test_labels_that_are_held_out_are_compared_and_never_trained_on():

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import alkit
-from alkit.configuration import start
+from alkit.configuration import definitions, start
 from alkit.errors import ConfigurationError, DataError, StoreError
 from alkit.experiment.representations import Representations
 from alkit.features import gathered, stored
@@ -248,6 +248,10 @@ def test_rows_of_edited_code_are_computed_again_although_the_fingerprint_is_the_
     limited = EXTRACTOR.replace("(1, 2, 3))", "(1, 2, 3)).clip(max=0.001)")  # the first image, which is compared, stays
     assert rows(limited, 1).tolist() == before.clip(max=np.float32(0.001)).tolist() != before.tolist()
     assert rows(EXTRACTOR + "# a remark", 2).tolist() == before.tolist()
+    assert len(list((tmp_path / "cache" / "features").iterdir())) == 2
+    monkeypatch.setattr(start, "STARTED", 0.0)  # an edit that this program may not have loaded
+    monkeypatch.setattr(definitions, "_read", {})
+    rows(limited, 3)
     assert len(list((tmp_path / "cache" / "features").iterdir())) == 2
     sys.modules.pop("my_extractor")
 

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -101,6 +102,19 @@ def test_weights_of_a_network_whose_code_was_edited_are_trained_again(task, pool
     assert key(NETWORK.replace("2 *", "3 *")) != first
     assert key(NETWORK + "# a remark") == first
     sys.modules.pop("my_network")
+
+
+def test_weights_of_a_network_whose_code_cannot_be_read_are_not_kept(task, pool, monkeypatch, caplog):
+    notebook = ModuleType("my_notebook")
+    exec(NETWORK, vars(notebook))  # a cell has no file
+    monkeypatch.setitem(sys.modules, "my_notebook", notebook)
+    own = replace(task, network=partial(notebook.Own, widths=(2, 4)))
+    first = state(fit(own, pool))
+    assert cache_files(task, ".safetensors") == []
+    assert "the code of my_notebook:Own cannot be read" in caplog.text
+    assert state(fit(own, pool)).equal(first)
+    fit(task, pool)
+    assert len(cache_files(task, ".safetensors")) == 1
 
 
 def test_each_number_of_threads_has_its_own_weights(task, pool):
