@@ -56,11 +56,11 @@ def labelling_times(answers: Sequence[Recorded]) -> Times:
     >>> labelling_times(told).seconds[3], len(labelling_times(told).estimated)
     (30.0, 7)
     """
-    stated = {
-        answer.number: answer.seconds
-        for answer in answers
-        if answer.kind == "label" and answer.rejected is None and not answer.source and answer.seconds
-    }
+    first: dict[tuple[str, str], Recorded] = {}
+    for answer in answers:
+        if answer.kind == "label" and answer.rejected is None and not answer.source and answer.seconds:
+            first.setdefault((answer.annotator, answer.id), answer)
+    stated = {answer.number: float(answer.seconds or 0) for answer in first.values()}
     people: dict[str, list[Recorded]] = defaultdict(list)
     for answer in answers:
         if answer.revision >= EARLIEST and answer.kind != "invalid" and not answer.source:

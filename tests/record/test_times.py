@@ -24,6 +24,12 @@ def test_seconds_that_a_tool_states_are_not_estimated():
     assert (found.seconds, found.estimated) == ({1: 12.0}, frozenset())
 
 
+def test_a_correction_is_not_a_further_label_also_if_a_tool_states_its_seconds():
+    told = [Recorded("a", "ann", n, "label", seconds=12.0 * n, number=n) for n in (1, 2)]
+    told.append(Recorded("a", "ben", 1, "label", seconds=5.0, number=3))
+    assert labelling_times(told).seconds == {1: 12.0, 3: 5.0}
+
+
 def test_gaps_between_files_are_times_and_breaks_are_left_out():
     found = labelling_times(answers([30, 40, 35, 3600, 50, 45, 0.2]))
     assert found.seconds == pytest.approx({2: 30, 3: 40, 4: 35, 6: 50, 7: 45})
