@@ -1048,7 +1048,12 @@ EXAMPLES = {
 """Examples by address and parameter, before those of :data:`COMMON`."""
 
 STORE = {
-    "add_answers": {"decide": lambda t: lambda asked, known: [], "sent": lambda t: False, "labels": lambda t: ()},
+    "add_answers": {
+        "decide": lambda t: lambda asked, known: [],
+        "sent": lambda t: False,
+        "labels": lambda t: (),
+        "sent_back": lambda t: None,
+    },
     "add_queries": {
         "new": lambda t: [t.query],
         "pseudo": lambda t: None,
