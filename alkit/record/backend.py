@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import PurePath
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import sqlalchemy as sa
 
@@ -103,6 +103,9 @@ class Backend(Protocol):
 
     def begin(self, statement: str) -> AbstractContextManager[sa.Connection]:
         """Begin a transaction by a statement; commit it after the block, or undo it if there was an error."""
+
+    def fetch(self, result: sa.CursorResult[Any]) -> list[tuple[Any, ...]]:
+        """Return all rows of a result as plain tuples."""
 
     def holding(self, held: bool) -> AbstractContextManager[None]:
         """Hold a connection for the readings of this thread in the block, or none, if connections are costly."""

@@ -51,6 +51,7 @@ def back_up(database: Path, folder: Path, wait: float, name: str | None = None) 
         with temporary_file(folder) as copy:
             with closing(sqlite3.connect(database, timeout=wait)) as connection:
                 guard.harden(connection)
+                guard.check_pages(connection)
                 connection.execute("VACUUM INTO ?", (str(copy),))
             target = folder / (name or f"lines-{_lines(copy):012}.db")
             with copy.open("rb+") as file:

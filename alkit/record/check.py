@@ -110,8 +110,8 @@ def find_damage(database: Path, rows: Counter[str] | None = None, names: set[str
                     yield f"the table {table.name} has other columns"
             # Without the index: it may lack a row that the table has.
             yield from _damage_of_rows(
-                ((table, connection.execute(f"SELECT * FROM {table.name} NOT INDEXED")) for table in own),
-                connection.execute("SELECT * FROM totals").fetchall(),
+                ((table, _bounded(connection, f"SELECT * FROM {table.name} NOT INDEXED")) for table in own),
+                _bounded(connection, "SELECT * FROM totals").rows,
                 rows,
                 names,
                 has_position=_holds_position(connection),
@@ -120,6 +120,12 @@ def find_damage(database: Path, rows: Counter[str] | None = None, names: set[str
         yield str(reason)
     except (sqlite3.Error, ValueError) as reason:  # ValueError: a digest that is not hexadecimal
         yield f"the database cannot be read to its end: {reason}"
+
+
+def _bounded(connection: sqlite3.Connection, statement: str) -> _Read:
+    """Return the rows of a table; raise an error of SQLite if a crafted file has rows without end."""
+    cursor = connection.execute(statement)
+    return _Read(cursor.description, list(guard.bounded(cursor, connection)))
 
 
 def _connect(database: Path) -> sqlite3.Connection:
@@ -265,10 +271,10 @@ def _read_with_end(record: Path, database: Path) -> tuple[Position, dict[sa.Tabl
             guard.harden(connection)
             guard.check_schema(database, connection)
             connection.execute("BEGIN")
-            (end,) = connection.execute("SELECT * FROM journal").fetchall()
+            (end,) = _bounded(connection, "SELECT * FROM journal").rows
             if not _is_intact(tables.journal, end):
                 return None  # which is reported already
-            rows = {table: connection.execute(f"SELECT * FROM {table.name}").fetchall() for table in tables.TABLES}
+            rows = {table: _bounded(connection, f"SELECT * FROM {table.name}").rows for table in tables.TABLES}
             return Position(*end[1:4]), rows
     except (sqlite3.Error, ValueError, StoreError):
         return None  # which is reported already

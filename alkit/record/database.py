@@ -238,7 +238,7 @@ class Database:
             A row is not what alkit wrote.
         """
         result = connection.execute(sa.select(table).where(*conditions))
-        found: list[Row] = list(result.cursor.fetchall()) if result.cursor else []  # plain tuples: no Row objects
+        found: list[Row] = self.backend.fetch(result)  # plain tuples: no Row objects
         damaged = [row for row in found if row not in known and not (holds(table.name, row) and has_form(table, row))]
         if damaged:
             more = f" and {len(damaged) - 1} more rows" if len(damaged) > 1 else ""

@@ -3,17 +3,25 @@
 SQLite runs what a database contains: triggers, views, and expressions in the definitions of tables. It also follows
 the files beside a database: it writes into a log that is a symbolic link, and a crafted rollback journal makes it
 delete any file. alkit writes none of these, so a record with them is refused by name.
+
+In a crafted database many parts can be one part: a page of rows that a table has a million times, or a text that leads
+back to its beginning. So a file of a few kilobytes can hold rows without end. No statement takes more than a number of
+steps, no result more than a number of bytes, and no such database is copied.
 """
 
 from __future__ import annotations
 
 import errno
+import os
 import re
 import sqlite3
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
+from itertools import chain, repeat
 from pathlib import Path
+from typing import Any
 
 from alkit._reading.inside import leads_out
 from alkit.errors import StoreError, one_line
@@ -26,6 +34,19 @@ FOLDERS = (".files", ".backups")
 
 LONGEST = 2**28
 """Greatest number of bytes of a value in a row."""
+
+STEPS, OF_A_BYTE = 10**9, 10**3
+"""Most steps of SQLite that the statements of one connection take, and the most besides for each byte of its file. To
+read a row takes about 20 steps."""
+
+BETWEEN = 10**6
+"""Number of steps after which SQLite looks at these limits."""
+
+MOST_READ, TIMES = 2**28, 32
+"""Most bytes of memory that a result may take, and the most besides for each byte of the file."""
+
+OF_A_ROW, OF_A_VALUE = 64, 48
+"""Bytes of memory that a row, and a value in it, takes without the characters of texts."""
 
 _NAME = r'(?:"\w+"|\w+)'
 _NAMES = rf"{_NAME}(?: , {_NAME})*"
@@ -100,7 +121,11 @@ def check_lost(path: Path) -> None:
 
 
 def harden(connection: sqlite3.Connection) -> None:
-    """Make SQLite distrust the database: nothing in its schema may call functions with effects."""
+    """Make SQLite distrust the database: nothing in its schema may call functions with effects, or never end."""
+    # This is called by SQLite without a frame of Python, so that Ctrl-C is noticed where it was before.
+    connection.set_progress_handler(chain(repeat(0, STEPS // BETWEEN), repeat(1)).__next__, BETWEEN)
+    if most := OF_A_BYTE * _size(connection) // BETWEEN:
+        connection.set_progress_handler(chain(repeat(0, STEPS // BETWEEN + most), repeat(1)).__next__, BETWEEN)
     for pragma in ("trusted_schema = OFF", "cell_size_check = ON"):
         connection.execute(f"PRAGMA {pragma}").close()
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST)
@@ -108,6 +133,48 @@ def harden(connection: sqlite3.Connection) -> None:
         set_option(sqlite3.SQLITE_DBCONFIG_DEFENSIVE, True)  # type: ignore[attr-defined, unused-ignore]
         set_option(sqlite3.SQLITE_DBCONFIG_ENABLE_TRIGGER, False)  # type: ignore[attr-defined, unused-ignore]
         set_option(sqlite3.SQLITE_DBCONFIG_ENABLE_VIEW, False)  # type: ignore[attr-defined, unused-ignore]
+
+
+def _size(connection: sqlite3.Connection) -> int:
+    """Return the number of bytes of the file of a database and of its log; 0 if it has none."""
+    found = 0
+    for *_, file in connection.execute("PRAGMA database_list").fetchall():  # it reads nothing of the file
+        for end in ("", "-wal") if file else ():
+            with suppress(OSError):
+                found += os.stat(f"{file}{end}").st_size
+    return found
+
+
+def bounded(rows: Iterable[tuple[Any, ...]], connection: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a result.
+
+    Raises
+    ------
+    sqlite3.DatabaseError
+        They have far more bytes than the file: its parts lead to each other.
+    """
+    size, most, is_small = 0, MOST_READ, True
+    for row in rows:
+        texts = [len(value) for value in row if value.__class__ is str or value.__class__ is bytes]
+        size += OF_A_ROW + OF_A_VALUE * len(row) + sum(texts)
+        if size > most and is_small:
+            most, is_small = most + TIMES * _size(connection), False
+        if size > most:
+            raise sqlite3.DatabaseError("database disk image is malformed: it has rows without end")
+        yield row
+
+
+def check_pages(connection: sqlite3.Connection) -> None:
+    """Check that no page of a database is a part of several others, before it is copied.
+
+    Raises
+    ------
+    sqlite3.DatabaseError
+        A page is.
+    """
+    complaints = [text for (text,) in connection.execute("PRAGMA quick_check(1)")]
+    if complaints != ["ok"]:
+        raise sqlite3.DatabaseError(f"database disk image is malformed: {one_line(complaints[0], 200)}")
 
 
 def check_schema(path: Path, connection: sqlite3.Connection) -> None:
@@ -119,7 +186,7 @@ def check_schema(path: Path, connection: sqlite3.Connection) -> None:
         It contains something else, such as a trigger, or it is not a record. The message names it.
     """
     try:
-        rows = connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall()
+        rows = list(bounded(connection.execute("SELECT type, name, sql FROM sqlite_master"), connection))
     except UnicodeDecodeError as reason:  # SQLite quotes the malformed part in its message
         raise sqlite3.DatabaseError("malformed database schema: a text in it is not Unicode") from reason
     names = {name for kind, name, _ in rows if kind == "table"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sqlite3
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from alkit.errors import ResumeError, StoreError
-from alkit.record import tables
+from alkit.record import guard, tables
 from alkit.record.address import Server
 from alkit.record.backend import REPAIR
 from alkit.record.database import Database
@@ -155,7 +156,9 @@ def read(path: Path | Server, connection: sa.Connection) -> Plain:
     found: Plain = {}
     for table in sorted(tables.names(connection) - {tables.totals.name, tables.journal.name, tables.STEPS}):
         result = connection.exec_driver_sql(f'SELECT * FROM "{table}"')
-        rows = [dict(zip(result.keys(), row, strict=True)) for row in result]
+        cursor: Any = result.cursor
+        own = guard.bounded(cursor, cursor.connection) if isinstance(cursor, sqlite3.Cursor) else cursor
+        rows = [dict(zip(result.keys(), row, strict=True)) for row in own]
         for row in rows:
             if not is_whole(table, row):
                 if rounded := rounded_columns(row):

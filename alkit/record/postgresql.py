@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import sqlalchemy as sa
 
@@ -63,6 +63,10 @@ class PostgreSQL:
     def errors(self) -> tuple[type[Exception], ...]:
         """Errors of SQLAlchemy and of the driver."""
         return self._to.errors
+
+    def fetch(self, result: sa.CursorResult[Any]) -> list[tuple[Any, ...]]:
+        """Return all rows of a result."""
+        return list(result.cursor.fetchall()) if result.cursor else []
 
     def holding(self, held: bool) -> AbstractContextManager[None]:
         """Do nothing: connections to a server stay open."""

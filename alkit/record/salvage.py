@@ -222,7 +222,7 @@ def _read_rows(path: Path, table: str) -> list[dict[str, Any]]:
             known = _COLUMNS.get(table, names)
             if len(names) == len(known) and names[-1] != "seal":  # a column's name in the file can be damaged, too
                 names = known
-            for number, *values in cursor:
+            for number, *values in guard.bounded(cursor, connection):
                 row = dict(zip(names, values, strict=True))
                 if number not in found and is_whole(table, row) and _has_form(table, row):
                     found[number] = row

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 import sqlalchemy as sa
 from filelock import FileLock
@@ -25,7 +25,7 @@ from alkit.record.places import remove
 
 SPACE = "check that it is an alkit record, that its folder is writable, and that the disk has space"
 
-DAMAGE = ("malformed", "decode", "unsupported file format", "no such")
+DAMAGE = ("malformed", "decode", "unsupported file format", "no such", "interrupted")
 """Words of SQLite's messages about a damaged database."""
 
 UNREADABLE = ("SQLITE_IOERR_READ", "SQLITE_IOERR_SHORT_READ", "SQLITE_IOERR_DATA", "SQLITE_IOERR_CORRUPTFS")
@@ -85,6 +85,11 @@ class SQLite:
         with self._engine.connect() as connection, connection.execution_options(begin=statement).begin():
             yield connection
 
+    def fetch(self, result: sa.CursorResult[Any]) -> list[tuple[Any, ...]]:
+        """Return all rows of a result; raise an error of SQLite if a crafted file has rows without end."""
+        cursor = cast("sqlite3.Cursor | None", result.cursor)
+        return [] if cursor is None else list(guard.bounded(cursor, cursor.connection))
+
     def holding(self, held: bool) -> AbstractContextManager[None]:
         """Hold a connection for the readings of this thread in the block, or none; see :class:`Held`."""
         return self._held.holding(held)
@@ -121,6 +126,7 @@ class SQLite:
         try:
             with closing(sqlite3.connect(self.path, timeout=self.wait)) as connection:
                 guard.harden(connection)
+                guard.check_pages(connection)
                 connection.execute("VACUUM")
                 (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         except sqlite3.Error as reason:

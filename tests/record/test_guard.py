@@ -384,3 +384,69 @@ def test_a_backup_that_leads_out_or_is_a_pipe_is_not_read(record, tmp_path):
     record.with_name("c.db.journal").unlink()
     with pytest.raises(StoreError, match="could be saved"):
         repair(record, tmp_path / "new.db")
+
+
+def endless(path, table):
+    """Make the rows of a table endless: pages that lead to one page, again and again, as a crafted file can have."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+        (pages,), (size,) = (connection.execute(f"PRAGMA page_{what}").fetchone() for what in ("count", "size"))
+    data = bytearray(path.read_bytes())
+    added = [bytes(data[(root - 1) * size : root * size])]
+    for _ in range(7):
+        page, below, first = bytearray(size), pages + len(added), size - 300 * 5
+        struct.pack_into(">BHHHBI", page, 0, 5, 0, 300, first, 0, below)
+        for number in range(300):
+            struct.pack_into(">H", page, 12 + 2 * number, first + 5 * number)
+            struct.pack_into(">IB", page, first + 5 * number, below, number % 128)
+        added.append(bytes(page))
+    data[(root - 1) * size : root * size] = added.pop()
+    struct.pack_into(">I", data, 28, pages + len(added))
+    path.write_bytes(bytes(data) + b"".join(added))
+
+
+def test_a_table_whose_rows_never_end_is_damage(record, monkeypatch):
+    monkeypatch.setattr(guard, "MOST_READ", 2**20)
+    with closing(sqlite3.connect(record)) as connection, connection:
+        values = (1, "a", "ann", 0, "label", None, "", None, None, "", None, None)
+        connection.execute(f"INSERT INTO answers VALUES ({'?, ' * 12}?)", (*values, digest("answers", values)))
+    endless(record, "answers")
+    with closing(Store(record)) as store, pytest.raises(StoreError, match="it has rows without end"):
+        store.snapshot()
+    assert "rows without end" in " ".join(check(record).damage)
+    assert repair(record, record.with_name("new.db")).saved["facts"] == 2
+
+
+def test_a_statement_that_never_ends_is_stopped(record, monkeypatch):
+    monkeypatch.setattr(guard, "STEPS", 10**6)
+    monkeypatch.setattr(guard, "BETWEEN", 10**4)
+    change(record, "CREATE TABLE other (a INTEGER)", "INSERT INTO other VALUES (1)")
+    endless(record, "other")
+    with closing(sqlite3.connect(record)) as connection:
+        guard.harden(connection)
+        with pytest.raises(sqlite3.OperationalError, match="interrupted"):
+            connection.execute("SELECT count(*) FROM other WHERE a > 1").fetchall()
+
+
+def test_a_database_whose_pages_lead_to_each_other_is_not_copied(record):
+    change(record, "CREATE TABLE other (a INTEGER)", "INSERT INTO other VALUES (1)")
+    endless(record, "other")
+    with closing(Store(record)) as store:
+        with pytest.raises(StoreError, match=r"cannot back up .*malformed"):
+            store.database.backend.back_up()
+        with pytest.raises(StoreError, match="malformed"):
+            store.purge()
+
+
+def test_rows_of_a_former_schema_with_many_numbers_are_damage(tmp_path):
+    names = [f"c{number}" for number in range(60)]
+    change(
+        path := tmp_path / "c.db",
+        "CREATE TABLE facts (name VARCHAR NOT NULL, value JSON NOT NULL, seal VARCHAR NOT NULL, PRIMARY KEY (name))",
+        "INSERT INTO facts VALUES ('schema', '3', 'x')",
+        f"CREATE TABLE also ({', '.join(f'{name} FLOAT' for name in names)}, seal VARCHAR)",
+        f"INSERT INTO also VALUES ({'0.0, ' * 58}9e999, -9e999, 'x')",
+    )
+    with pytest.raises(StoreError, match=r"is damaged: .* of also"):
+        Store(path)
