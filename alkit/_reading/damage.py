@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import zlib
-from typing import BinaryIO
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import BinaryIO, Literal
 
+import numpy as np
 from PIL import ImageFile, UnidentifiedImageError
 from PIL.TiffImagePlugin import (
     COMPRESSION,
@@ -56,6 +59,16 @@ CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 
 AT_ONCE = 2**20
 """Bytes that are decompressed at once."""
+
+VALUES = np.zeros(2**16)
+VALUES[1:19] = 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8
+"""By number of a type of TIFF the bytes of a value; 0 of a type that does not exist."""
+
+SHARED = 4
+"""The parts of a TIFF may have this many times the bytes of the file together, because two can be one."""
+
+LEAST_TILE = 256
+"""Fewest pixels of a tile of a TIFF: its sides must be multiples of 16."""
 
 MOST_PER_PIXEL, BESIDES = 64, 2**20
 """Most bytes to which a TIFF can unpack, for each pixel and besides: tiles may be larger than the image."""
@@ -124,7 +137,86 @@ def _png_bytes(head: bytes) -> int:
     return sum(rows * (1 + -(-columns * bits // 8)) for columns, rows in sizes if columns > 0 and rows > 0)
 
 
+def pages_of(file: BinaryIO) -> Iterator[float]:
+    """Yield for each page in the chain of an open TIFF file the number of bytes of its tags with their values.
+
+    Raises
+    ------
+    EOFError
+        The chain is damaged, or leads back to an earlier page.
+    """
+    file.seek(0)
+    head = file.read(16)
+    order: Literal["little", "big"] = "little" if head[:2] == b"II" else "big"
+    big = head[2:4] in (b"+\0", b"\0+")
+    words, entries = (8, 8) if big else (4, 2)
+    sign, number = "<" if order == "little" else ">", f"u{words}"
+    entry = np.dtype([(name, f"{sign}{kind}") for name, kind in zip("ctnv", ("u2", "u2", number, number), strict=True)])
+    offset = int.from_bytes(head[8:16] if big else head[4:8], order)
+    seen: set[int] = set()
+    while offset:
+        if offset in seen:
+            raise EOFError("a page that leads to an earlier one")
+        seen.add(offset)
+        file.seek(offset)
+        length = entry.itemsize * int.from_bytes(start := file.read(entries), order)
+        content = file.read(length) if len(start) == entries and length < 2**32 else b""
+        following = file.read(words)
+        if len(content) < length or len(following) < words:
+            raise EOFError("a page without its end")
+        tags = np.frombuffer(content, entry)
+        sizes = VALUES[tags["t"]] * tags["n"].astype(np.float64)
+        yield entries + length + words + float(sizes[sizes > words].sum())
+        offset = int.from_bytes(following, order)
+
+
+def check_pages(file: BinaryIO, name: str, error: type[AlkitError]) -> None:
+    """Check that the pages of an open TIFF file do not overlap: a small file could have very many long ones.
+
+    Slides of Hamamatsu (NDPI) are not checked if they have more than 4 GB: their offsets are others than those of TIFF.
+
+    Raises
+    ------
+    AlkitError
+        They do. The error has the class `error`.
+    """
+    if (size := file.seek(0, 2)) > 2**32:
+        return
+    left: float = SHARED * size
+    with suppress(EOFError):
+        for length in pages_of(file):
+            left -= length
+            if left < 0:
+                raise error(f"{name} is damaged", got="pages that overlap")
+
+
+def check_overlap(counts: Sequence[int], part: Size, whole: Size, end: int, name: str, error: type[AlkitError]) -> None:
+    """Check that the tiles or strips of a TIFF do not overlap, and that tiles are not tiny: it would take very long.
+
+    Parameters
+    ----------
+    counts:
+        Number of bytes of each.
+    part, whole:
+        Height and width of a tile or strip, and of the image.
+    end:
+        Number of bytes of the file.
+    name, error:
+        The file, and the class of the error.
+
+    Raises
+    ------
+    AlkitError
+        They do, or are.
+    """
+    if sum(counts) > SHARED * end:
+        raise error(f"{name} is damaged", got="parts that are longer than the file")
+    if part[1] < whole[1] and part[0] * part[1] < LEAST_TILE:
+        raise error(f"{name} has tiles that are too small", got=f"{part[1]} x {part[0]}", expected="16 x 16 or more")
+
+
 def _check_tiff(image: TiffImageFile, file: BinaryIO, name: str, error: type[AlkitError]) -> None:
+    check_pages(file, name, error)
     tags = image.tag_v2
     kind, predictor = tags.get(COMPRESSION, 1), tags.get(PREDICTOR, 1)
     if predictor != 1 and kind in UNPREDICTED:
@@ -141,6 +233,8 @@ def _check_tiff(image: TiffImageFile, file: BinaryIO, name: str, error: type[Alk
         # Some programs leave out parts by a zero, and Pillow takes the head of the file, or black, for their pixels.
         if 0 in starts or len(starts) < grid[0] * grid[1]:
             raise error(f"{name} lacks parts of its pixels", hint="save it again, without sparse parts")
+        whole = _height(image), int(tags[IMAGEWIDTH])
+        check_overlap(_numbers(tags.get(counts, ())), (height, width), whole, file.seek(0, 2), name, error)
         if kind in DEFLATE:
             most = MOST_PER_PIXEL * image.width * image.height + BESIDES
             _check_parts(file, dict(zip(starts, _numbers(tags.get(counts, ())), strict=False)), most, name, error)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import zlib
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from alkit._reading.damage import UNPREDICTED
+from alkit._reading.damage import SHARED, UNPREDICTED, check_overlap, pages_of
 from alkit._reading.images import ORIENTATION, turned
 from alkit._reading.limits import check_pixels
 from alkit.errors import AlkitError, ImageError
@@ -27,7 +27,7 @@ BLACK, RGB, WHITE = 1, 2, 0
 
 
 def count_pages(file: BinaryIO, most: int = 100_000) -> int:
-    """Return the number of pages in the chain of an open TIFF file; 0 if the chain is damaged.
+    """Return the number of pages in the chain of an open TIFF file; 0 if the chain is damaged, or pages overlap.
 
     tifffile follows a chain that leads back to an earlier page without end.
 
@@ -43,27 +43,17 @@ def count_pages(file: BinaryIO, most: int = 100_000) -> int:
     >>> count_pages(BytesIO(loop))
     0
     """
-    file.seek(0)
-    head = file.read(16)
-    order: Literal["little", "big"] = "little" if head[:2] == b"II" else "big"
-    big = head[2:4] in (b"+\0", b"\0+")
-    words, entries, entry = (8, 8, 20) if big else (4, 2, 12)
-    offset = int.from_bytes(head[8:16] if big else head[4:8], order)
-    seen: set[int] = set()
-    while offset:
-        if offset in seen:
-            return 0
-        seen.add(offset)
-        if len(seen) > most:
-            raise ImageError("a TIFF has too many pages", expected=f"at most {most}")
-        file.seek(offset)
-        if len(count := file.read(entries)) < entries:
-            return 0
-        file.seek(offset + entries + entry * int.from_bytes(count, order))
-        if len(following := file.read(words)) < words:
-            return 0
-        offset = int.from_bytes(following, order)
-    return len(seen)
+    number, left = 0, float(SHARED * file.seek(0, 2))
+    try:
+        for size in pages_of(file):
+            number, left = number + 1, left - size
+            if number > most:
+                raise ImageError("a TIFF has too many pages", expected=f"at most {most}")
+            if left < 0:
+                return 0
+    except EOFError:
+        return 0
+    return number
 
 
 def check_parts(page: Any, path: Path, error: type[AlkitError] = ImageError) -> None:
@@ -86,6 +76,9 @@ def check_parts(page: Any, path: Path, error: type[AlkitError] = ImageError) -> 
     cut = any(not offset or not count or offset + count > end for offset, count in parts)
     if cut or len(page.dataoffsets) != wanted or len(page.databytecounts) != wanted:
         raise error(f"{path} is damaged", got="a part of its pixels is missing", hint="restore it")
+    check_overlap(
+        [count for _, count in parts], part_of(page), (page.imagelength, page.imagewidth), end, str(path), error
+    )
     most = int(np.prod(page.chunks)) * page.dtype.itemsize
     if page.compression in DEFLATE:
         with path.open("rb") as file:
@@ -95,6 +88,13 @@ def check_parts(page: Any, path: Path, error: type[AlkitError] = ImageError) -> 
                     raise error(
                         f"{path} is damaged", got="a part that is larger than its tile", expected=f"{most} bytes"
                     )
+
+
+def part_of(page: Any) -> tuple[int, int]:
+    """Return the height and width of a tile or strip of a page of tifffile."""
+    if page.is_tiled:
+        return int(page.tilelength), int(page.tilewidth)
+    return int(min(page.rowsperstrip, page.imagelength)), int(page.imagewidth)
 
 
 def page_pixels(page: Any, path: Path) -> npt.NDArray[Any]:
@@ -112,8 +112,7 @@ def page_pixels(page: Any, path: Path) -> npt.NDArray[Any]:
     if channels > MOST_CHANNELS:
         raise ImageError(f"{path} has too many channels", got=channels, expected=f"at most {MOST_CHANNELS}")
     check_pixels((height * max(1, channels // 4), width), str(path), ImageError)
-    part = (page.tilelength, page.tilewidth) if page.is_tiled else (min(page.rowsperstrip, height), width)
-    check_pixels(part, f"a tile or strip of {path}", ImageError)
+    check_pixels(part_of(page), f"a tile or strip of {path}", ImageError)
     if page.photometric not in (WHITE, BLACK, RGB):
         raise ImageError(f"{path} has colours of an unknown kind", got=page.photometric, hint="save it as RGB")
     check_parts(page, path)

@@ -13,9 +13,10 @@ import numpy.typing as npt
 from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.TiffImagePlugin import COLORMAP, PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT, SAMPLESPERPIXEL, TiffImageFile
 
-from alkit._reading.damage import DEFLATE, UNPREDICTED, check_deflated
+from alkit._reading.damage import DEFLATE, UNPREDICTED, check_deflated, check_overlap, check_pages
 from alkit._reading.images import ORIENTATION, SHALLOW, TIFF, open_image, refuse_damage, turned, upright
 from alkit._reading.limits import check_pixels, read_file
+from alkit._reading.tiffs import part_of
 from alkit.arguments.checked import checked
 from alkit.errors import DataError, LabelError
 from alkit.values.label_spec import LabelSpec, Mask, Size, distinct
@@ -127,6 +128,7 @@ def _tiff_values(content: bytes, name: str) -> npt.NDArray[Any]:
     """Return the values of a TIFF file of a type that Pillow does not support."""
     import tifffile
 
+    check_pages(BytesIO(content), name, LabelError)
     with tifffile.TiffFile(BytesIO(content)) as file:
         page = file.pages.first
         if page.ndim != 2 or page.dtype is None or not np.issubdtype(page.dtype, np.integer):
@@ -159,6 +161,8 @@ def _check_compression(page: Any, content: bytes, name: str) -> None:
         )
     if len(page.dataoffsets) < int(np.prod(page.chunked)) or not all((*page.dataoffsets, *page.databytecounts)):
         raise LabelError(f"{name} lacks parts of its pixels", hint="save it again, without sparse parts")
+    whole = page.imagelength, page.imagewidth
+    check_overlap(page.databytecounts, part_of(page), whole, len(content), name, LabelError)
     most = int(np.prod(page.chunks)) * page.dtype.itemsize
     for start, length in zip(page.dataoffsets, page.databytecounts, strict=True):
         if page.compression in DEFLATE:

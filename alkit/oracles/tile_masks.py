@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alkit._files import without_tilde
-from alkit._reading.damage import UNPREDICTED
+from alkit._reading.damage import UNPREDICTED, check_pages
 from alkit._reading.images import ORIENTATION, TIFF, refuse_damage
 from alkit._reading.limits import check_pixels
 from alkit.arguments.checked import checked
@@ -190,7 +190,8 @@ def _open_mask(path: Path) -> Iterator[Any]:
     import tifffile
 
     with path.open("rb") as opened:
-        is_tiff = opened.read(4) in TIFF
+        if is_tiff := opened.read(4) in TIFF:
+            check_pages(opened, str(path), LabelError)
     if is_tiff:
         with refuse_damage(partial(_damaged_mask, path)), tifffile.TiffFile(path, _multifile=False) as file:
             page = file.pages.first

@@ -13,6 +13,7 @@ from PIL import Image
 
 import alkit
 from alkit.errors import DataError, ImageError
+from alkit.labels import read_mask
 from alkit.pictures.files import browser_file, image_file
 
 RNG = np.random.default_rng(0)
@@ -209,3 +210,44 @@ def test_a_chain_of_pages_that_leads_back_to_itself_ends(folder):
     for pages in (None, "frames", "channels"):
         with pytest.raises(ImageError, match=r"a\.tif"):
             pool_of(folder, grayscale=True, pages=pages)
+
+
+def tags_of(*entries):
+    """Return a page of a TIFF with these tags: numbers of 32 bits, or where several are."""
+    return struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries)
+
+
+def test_a_file_with_a_chain_of_pages_that_overlap_is_left_out_quickly(folder):
+    first = tags_of(*((tag, 4, 1, n) for tag, n in ((256, 4), (257, 4), (258, 8), (259, 1), (262, 1), (273, 8))))
+    count, pages, start = 4000, 3000, 8 + len(first) + 4
+    region = bytearray(struct.pack("<HH", count, count) * (pages + 3 * count + 2))
+    for page in range(pages):
+        following = start + 4 * (page + 1) if page < pages - 1 else 0
+        struct.pack_into("<I", region, 4 * page + 2 + 12 * count, following)
+    (folder / "a.tif").write_bytes(struct.pack("<2sHI", b"II", 42, 8) + first + struct.pack("<I", start) + region)
+    Image.new("L", (4, 4)).save(folder / "b.png")
+    assert "pages that overlap" in pool_of(folder, grayscale=True).unusable["a"]
+    with pytest.raises(DataError, match="pages that overlap"):
+        alkit.TilePool(folder, tile=4, pattern="*.tif", cache=folder / "cache")
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+def test_a_file_whose_tiles_overlap_or_are_tiny_is_refused_quickly(folder, bits):
+    side, packed = 128, zlib.compress(bytes(bits // 8))
+    many = side * side
+    where = 8 + 2 + 11 * 12 + 4
+
+    def write(name, count, rest):
+        facts = {256: side, 257: side, 258: bits, 259: 8, 262: 1, 277: 1, 322: 1, 323: 1, 339: 2}
+        entries = [*((tag, 4, 1, value) for tag, value in facts.items()), (324, 4, many, where)]
+        head = tags_of(*sorted([*entries, (325, 4, many, where + 4 * many)])) + bytes(4)
+        places = np.full(many, where + 8 * many, "<u4").tobytes() + np.full(many, count, "<u4").tobytes()
+        (folder / name).write_bytes(struct.pack("<2sHI", b"II", 42, 8) + head + places + packed + bytes(rest))
+
+    write("a.tif", len(packed) + 300_000, 300_000)
+    write("b.tif", len(packed), 0)
+    for name, why in (("a.tif", "parts that are longer"), ("b.tif", "tiles that are too small: got 1 x 1")):
+        with pytest.raises(DataError, match=why):
+            read_mask(folder / name)
+        with pytest.raises(DataError, match=why):
+            pool_of(folder, pattern=name)

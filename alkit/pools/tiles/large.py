@@ -17,8 +17,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from alkit._reading.damage import check_overlap, check_pages
 from alkit._reading.images import TIFF, refuse_damage
 from alkit._reading.limits import check_pixels
+from alkit._reading.tiffs import part_of
 from alkit.errors import AlkitError, ImageError, MissingDependencyError
 from alkit.pools.decoding import Pixels, decode
 from alkit.values.frames import Box
@@ -102,7 +104,8 @@ def open_large(path: Path, grayscale: bool) -> Iterator[LargeImage]:
                 yield _coloured(large, grayscale)
             return
         with path.open("rb") as file:
-            is_tiff = file.read(4) in TIFF
+            if is_tiff := file.read(4) in TIFF:
+                check_pages(file, str(path), ImageError)
         if is_tiff:
             with _tiff(path) as found:
                 if found is not None:
@@ -197,13 +200,13 @@ def check_complete(level: Any, path: Path, error: type[AlkitError] = ImageError)
         cut = any(not offset or not count or offset + count > end for offset, count in parts)
         if cut or len(page.dataoffsets) != wanted or len(page.databytecounts) != wanted:
             raise error(f"{path} is damaged", got="a part of its pixels is missing", hint="restore it")
+        whole = level.keyframe.imagelength, level.keyframe.imagewidth
+        check_overlap([count for _, count in parts], part_of(level.keyframe), whole, end, str(path), error)
 
 
 def _check_part(level: Any, path: Path) -> None:
     """Check the size of the tiles or strips of a level before one is decoded."""
-    key = level.keyframe
-    part = (key.tilelength, key.tilewidth) if key.is_tiled else (min(key.rowsperstrip, key.imagelength), key.imagewidth)
-    check_pixels(part, f"a tile or strip of {path}", ImageError)
+    check_pixels(part_of(level.keyframe), f"a tile or strip of {path}", ImageError)
 
 
 def _check_jpeg(page: Any, box: Box, path: Path) -> None:
@@ -284,6 +287,8 @@ def _slide(path: Path) -> Iterator[LargeImage]:
             hint='pip install "alkit[slides]"',
         ) from reason
     alone: dict[str, Any] = {"_multifile": False}  # a file must not lead to others
+    with path.open("rb") as opened:
+        check_pages(opened, str(path), ImageError)
     with tifffile.TiffFile(path, **alone) as file:
         if leads_elsewhere(file):
             raise ImageError(f"{path} is not a whole slide", got="a file of Micro-Manager")
