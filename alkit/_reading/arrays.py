@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import zipfile
 from collections.abc import Collection
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,8 @@ def read_arrays(file: BinaryIO, names: Collection[str]) -> dict[str, npt.NDArray
     Raises
     ------
     ValueError
-        It is not an archive of arrays, is damaged or encrypted, holds objects, or unpacks to a multiple of its size.
+        It is not an archive of arrays, is damaged or encrypted, holds objects, or unpacks to a multiple of its size; or
+        an array has more elements than bytes, as one of empty texts can have.
 
     Examples
     --------
@@ -35,6 +37,9 @@ def read_arrays(file: BinaryIO, names: Collection[str]) -> dict[str, npt.NDArray
             for part in archive.infolist():
                 if part.file_size > SMALL + MOST_PACKED * min(part.compress_size, size):
                     raise ValueError(f"{part.filename[:100]!r} in it unpacks to {part.file_size} bytes")
+                if part.filename in {f"{name}{end}" for name in names for end in ("", ".npy")}:
+                    with archive.open(part) as content:
+                        check_elements(content, part.file_size)
         file.seek(0)
         with np.load(file, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in names if name in arrays}
@@ -43,6 +48,17 @@ def read_arrays(file: BinaryIO, names: Collection[str]) -> dict[str, npt.NDArray
     if strange := [name for name, array in found.items() if not isinstance(array, np.ndarray)]:
         raise ValueError(f"{strange[0]!r} is not an array")
     return found
+
+
+def check_elements(file: IO[bytes], size: int) -> None:
+    """Check that an array in a file of `size` bytes has at most one element for each: empty texts take none."""
+    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    version = np.lib.format.read_magic(file)
+    if version not in read:
+        raise ValueError(f"version {version} of the format of arrays")
+    shape, _, _ = read[version](file)
+    if math.prod(shape) > size:
+        raise ValueError(f"an array of shape {shape} in {size} bytes")
 
 
 def first_line(reason: Exception) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from alkit._reading.arrays import first_line, read_arrays
+from alkit._reading.arrays import MOST_PACKED, SMALL, check_elements, first_line, read_arrays
 from alkit.errors import AlkitError, ConfigurationError, DataError, MissingDependencyError
 from alkit.features.gathered import Gathered
 
@@ -20,7 +20,7 @@ Table = npt.NDArray[Any]
 AT_ONCE = 1024
 """Rows of a Parquet file that are read at once."""
 
-SMALL = 10**6
+FEW = 10**6
 """Number of rows that a Parquet file of any size may have."""
 
 
@@ -58,6 +58,8 @@ def read_ids(path: Path) -> list[str]:
                 lines = path.read_text("utf-8-sig").split("\n")
                 return [line.removesuffix("\r") for line in (lines[:-1] if not lines[-1] else lines)]
         with path.open("rb") as file:
+            check_elements(file, path.stat().st_size)
+            file.seek(0)
             return _texts(np.load(file, allow_pickle=False), path)
 
 
@@ -134,9 +136,10 @@ def _read_parquet(path: Path) -> tuple[Table, list[str]]:
                 )
             columns = ["features"] if "features" in names else [name for name in names if name != "id"]
             _check_columns(file, columns, path)
-            width = None
+        width = None
+        with parquet.ParquetFile(path, read_dictionary=["id"]) as file:
             for batch in file.iter_batches(AT_ONCE, columns=["id", *columns]):
-                own = batch.column("id").to_pylist()
+                own = _ids(batch.column("id"))
                 rows = _columns(batch, columns, own, width, path)
                 ids += own
                 width = rows.shape[1]
@@ -164,8 +167,23 @@ def _check_columns(file: Any, columns: Sequence[str], path: Path) -> None:
                 got=f"the type {str(declared)[:100]}",
             )
     rows, size = file.metadata.num_rows, path.stat().st_size
-    if rows > SMALL + 10 * size:
+    if rows > FEW + 10 * size:
         raise DataError(f"{path} must have one row for each image", got=f"{rows} rows in {size} bytes")
+    groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+    every = [group.column(place) for group in groups for place in range(group.num_columns)]
+    parts = [part for part in every if part.path_in_schema.partition(".")[0] in ("id", *columns)]
+    bytes = sum(max(part.total_uncompressed_size, 4 * part.num_values) for part in parts)
+    if bytes > SMALL + MOST_PACKED * size:  # equal numbers take no place in a file
+        raise DataError(f"{path} unpacks to {bytes} bytes", got=f"{size} bytes", hint="write it as .npy")
+
+
+def _ids(column: Any) -> list[Any]:
+    """Return the ids in a column, equal ones as one object: a file can have a long one in many rows."""
+    if not hasattr(column, "dictionary"):
+        found: list[Any] = column.to_pylist()
+        return found
+    texts = column.dictionary.to_pylist()
+    return [None if place is None else texts[place] for place in column.indices.to_pylist()]
 
 
 def _columns(batch: Any, columns: Sequence[str], ids: Sequence[object], width: int | None, path: Path) -> Table:

@@ -317,3 +317,30 @@ def test_a_record_of_somebody_else_opens_no_file(tmp_path):
     assert len(list((Path(os.environ["ALKIT_STATE"]) / "files").iterdir())) == 2
     listed = Embeddings(tmp_path / "rows.npy", IDS)
     assert build(json.loads(json.dumps(written_form(listed))), "feature extractor") == listed
+
+
+def test_a_small_file_that_unpacks_to_very_much_is_refused_before_it_is_read(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    rows = pa.ListArray.from_arrays(pa.array([0, 2_000_000], pa.int32()), pa.array(np.zeros(2_000_000, np.float32)))
+    table = pa.table({"id": ["a"], "features": rows})
+    parquet.write_table(pa.concat_tables([table] * 5), tmp_path / "rows.parquet", compression="zstd")
+    with pytest.raises(DataError, match=r"rows\.parquet unpacks to 40\d+ bytes"):
+        rows_of(Embeddings(tmp_path / "rows.parquet"))
+
+
+def test_ids_that_take_no_bytes_are_refused_before_they_are_made(tmp_path):
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "<U0", "fortran_order": False, "shape": (10**12,)})
+    with zipfile.ZipFile(tmp_path / "rows.npz", "w") as archive:
+        archive.writestr("ids.npy", file.getvalue())
+        other = io.BytesIO()
+        np.save(other, ROWS)
+        archive.writestr("features.npy", other.getvalue())
+    with pytest.raises(DataError, match=r"an array of shape \(1000000000000,\) in 128 bytes"):
+        rows_of(Embeddings(tmp_path / "rows.npz"))
+    np.save(tmp_path / "a.npy", ROWS)
+    (tmp_path / "a.ids.npy").write_bytes(file.getvalue())
+    with pytest.raises(DataError, match="an array of shape"):
+        rows_of(Embeddings(tmp_path / "a.npy"))
