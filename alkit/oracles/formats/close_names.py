@@ -144,6 +144,15 @@ class Meant:
         return [query], query.key if has_key(name, query) else "", said(name, query)
 
 
+def plain_name(name: str) -> str:
+    """Return the last part of a path without its suffix, and without what Label Studio puts before it.
+
+    >>> plain_name("/data/upload/1/9d4e1a20-0017.png"), plain_name("s3://pictures/ward 3/0017.jpg")
+    ('0017', '0017')
+    """
+    return HASH.sub("", _stem(name.replace("\\", "/"))).rpartition("/")[2]
+
+
 def _letters(name: str) -> str:
     return normalize("NFC", name).casefold()
 

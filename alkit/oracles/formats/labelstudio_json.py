@@ -3,6 +3,9 @@
 A task is one image with one annotation. An annotation without regions that was submitted is an answer: the image is all
 background. A skipped one is a skip, and so is a choice ``unusable``. Later regions lie on top. Tasks that alkit did not
 send are known by the names of their images, before which Label Studio puts eight letters.
+
+An export does not say what a project shows, so nobody can tell which image of a task with several was labelled. Such
+tasks are left out.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from typing import Any
 
 from alkit.errors import LabelError
 from alkit.oracles.annotations import AnnotatedImage, Content, Region
+from alkit.oracles.formats.close_names import plain_name
 from alkit.oracles.label_names import SKIPPED
 from alkit.oracles.labelstudio.regions import drawn_in, label_of, pixels_of, size_of, tags_and_labels, written
 from alkit.pools.decoding import SUFFIXES
@@ -32,24 +36,29 @@ def decode(found: Sequence[Mapping[str, Any]]) -> Content:
     images: list[AnnotatedImage] = []
     strays: list[str] = []
     for number, task in enumerate(found, start=1):
-        name, also = _names(task)
+        names, also = _names(task)
         annotations = task.get("annotations")
-        if not name or not isinstance(annotations, list):
-            strays.append(f"task {number} without {'annotations' if name else 'an image'}")
+        if len({plain_name(name) for name in names}) > 1:
+            strays.append(f"task {number} with several images, {' and '.join(map(repr, names))}")
             continue
-        own = [_image(annotation, name, also) for annotation in annotations]
-        images.extend(own or [AnnotatedImage(name, (0, 0), also=also)])
+        if not names or not isinstance(annotations, list):
+            strays.append(f"task {number} without {'annotations' if names else 'an image'}")
+            continue
+        own = [_image(annotation, names[0], also) for annotation in annotations]
+        images.extend(own or [AnnotatedImage(names[0], (0, 0), also=also)])
     return Content(tuple(images), tuple(strays))
 
 
-def _names(task: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the names of a task's image: the key of its query or the path of its file, and that of its upload."""
+def _names(task: Mapping[str, Any]) -> tuple[list[str], str]:
+    """Return the names of a task's images: the key of its query, or the paths of files; and the name of its upload."""
     data, upload = task["data"], str(task.get("file_upload") or "")
     if not isinstance(data, dict):
-        return "", upload
+        return [], upload
+    if data.get("alkit_query"):
+        return [str(data["alkit_query"])], upload
     texts = [str(value).rpartition("?d=")[2] for value in data.values() if isinstance(value, str)]
     paths = [text for text in texts if any(text.lower().endswith(suffix) for suffix in SUFFIXES)]
-    return str(data.get("alkit_query") or next(iter(paths), upload)), upload
+    return paths or ([upload] if upload else []), upload
 
 
 def _image(annotation: Any, name: str, also: str) -> AnnotatedImage:

@@ -9,6 +9,7 @@ from typing import Any
 from alkit.errors import LabelError
 from alkit.labels.sets import label_of, split_set
 from alkit.oracles.label_names import says_skip, skip_of
+from alkit.oracles.labelstudio.interface import Tags
 from alkit.oracles.labelstudio.regions import mask_of, tags_and_labels, written
 from alkit.oracles.times import revision_of
 from alkit.values.answers import Answer, Invalid, Skip
@@ -18,7 +19,9 @@ LONGEST = 10.0**9
 """Greatest number of seconds that an annotation can have taken."""
 
 
-def answer_of(annotation: Mapping[str, Any], data: Mapping[str, Any], spec: LabelSpec) -> Answer:
+def answer_of(
+    annotation: Mapping[str, Any], data: Mapping[str, Any], spec: LabelSpec, tags: Tags | None = None
+) -> Answer:
     """Return the answer that an annotation of a task gives.
 
     Parameters
@@ -29,6 +32,9 @@ def answer_of(annotation: Mapping[str, Any], data: Mapping[str, Any], spec: Labe
         The data of its task, with the keys ``alkit_id`` and ``alkit_size``.
     spec:
         The classes.
+    tags:
+        Names of the tags of the project that offer the classes and show the image. Then regions on another image, and
+        choices for another question, are no label. None: they are not known.
 
     Returns
     -------
@@ -61,7 +67,9 @@ def answer_of(annotation: Mapping[str, Any], data: Mapping[str, Any], spec: Labe
         wrong = f"an annotation must state when it was last changed: got {reason}"
         return Answer(data["alkit_id"], Invalid(wrong), annotator)
     key = str(data.get("alkit_query") or "")
-    return Answer(data["alkit_id"], _label(annotation, data, spec), annotator, revision, seconds, confirmed, query=key)
+    return Answer(
+        data["alkit_id"], _label(annotation, data, spec, tags), annotator, revision, seconds, confirmed, query=key
+    )
 
 
 def time_of(revision: int) -> datetime:
@@ -86,12 +94,15 @@ def _nanoseconds(updated_at: str) -> int:
     return ((since.days * 86400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
 
 
-def _label(annotation: Mapping[str, Any], data: Mapping[str, Any], spec: LabelSpec) -> Label | int | Skip | Invalid:
+def _label(
+    annotation: Mapping[str, Any], data: Mapping[str, Any], spec: LabelSpec, shown: Tags | None
+) -> Label | int | Skip | Invalid:
     if annotation.get("was_cancelled"):
         return Skip()
     result = annotation.get("result")
-    tags, labels = tags_and_labels(result)
-    if spec.per == "image":
+    per_image = spec.per == "image"
+    tags, labels = tags_and_labels(result, shown.control if per_image and shown is not None else None)
+    if per_image:
         return _chosen(tags, labels, spec, written(result))
     skips = [label for label in labels if label not in spec.classes and says_skip(label)]
     if skips or any(map(says_skip, tags)):
@@ -104,7 +115,7 @@ def _label(annotation: Mapping[str, Any], data: Mapping[str, Any], spec: LabelSp
             f"the image has no region, and the tag {', '.join(map(repr, others))}: draw its regions, or skip the image"
         )
     try:
-        return mask_of(result, spec, _size(data))
+        return mask_of(result, spec, _size(data), None if shown is None else shown.image)
     except LabelError as reason:
         return Invalid(str(reason))
 

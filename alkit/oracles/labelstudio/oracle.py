@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -14,7 +15,7 @@ from alkit.errors import ConfigurationError, OracleError
 from alkit.oracles.label_names import label_values
 from alkit.oracles.labelstudio.annotations import answer_of, time_of
 from alkit.oracles.labelstudio.client import Client
-from alkit.oracles.labelstudio.interface import Tags
+from alkit.oracles.labelstudio.interface import Tags, tags_of
 from alkit.oracles.labelstudio.project import Project, Task
 from alkit.oracles.labelstudio.regions import KINDS, Kind, choices_of, regions_of
 from alkit.oracles.notes import REVIEWED, WITHDRAWN
@@ -183,8 +184,9 @@ class LabelStudioOracle:
         project = self._project.find()
         if project is None:
             raise OracleError(f"{self.url} has no project {self.project!r}", hint="ask creates it")
+        tags = self._tags(str(project.get("label_config")))
         for task in self._project.tasks(project["id"], annotations=True, since=self.since):
-            answers = [answer_of(annotation, task.data, self.spec) for annotation in task.annotations]
+            answers = [answer_of(annotation, task.data, self.spec, tags) for annotation in task.annotations]
             current = tuple(map(_start_of_line, answers))
             self._project.write_note(
                 task, [line for line in task.notes if line == WITHDRAWN or line.startswith((REVIEWED, *current))]
@@ -224,6 +226,13 @@ class LabelStudioOracle:
         for task in [] if project is None else list(self._project.tasks(project["id"])):
             if task.data["alkit_query"] in keys:
                 self._project.write_note(task, [WITHDRAWN, *(line for line in task.notes if line != WITHDRAWN)])
+
+    def _tags(self, config: str) -> Tags | None:
+        """Return the names of the tags that offer the classes and show the image; None if no kind of tag does."""
+        for kind in dict.fromkeys((self.control, *KINDS)):
+            with suppress(ConfigurationError):
+                return tags_of(config, self.spec, kind)
+        return None
 
     def _task(self, query: Query, image: str, tags: Tags) -> dict[str, Any]:
         """Return a new task for a query whose image lies at the path `image` of the server."""

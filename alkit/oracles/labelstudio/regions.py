@@ -24,7 +24,7 @@ from alkit._reading.images import open_image, refuse_damage
 from alkit._reading.limits import check_pixels
 from alkit.errors import LabelError, nearest
 from alkit.oracles.annotations import Region, paint
-from alkit.oracles.label_names import label_planes, label_values
+from alkit.oracles.label_names import label_planes, label_values, says_skip
 from alkit.oracles.labelstudio.brush import decode_brush, encode_brush
 from alkit.oracles.labelstudio.polygon import fill, outlines
 from alkit.oracles.rle import check_outline
@@ -52,7 +52,7 @@ TAGS = frozenset({"choices", "taxonomy"})
 PREFIX = "data:image/png;base64,"
 
 
-def mask_of(result: object, spec: LabelSpec, size: Size) -> Mask:
+def mask_of(result: object, spec: LabelSpec, size: Size, image: str | None = None) -> Mask:
     """Return the mask of an annotation, ``(h, w)``, uint8, with class ids as values.
 
     Parameters
@@ -63,6 +63,8 @@ def mask_of(result: object, spec: LabelSpec, size: Size) -> Mask:
         The classes.
     size:
         Height and width of the mask of an annotation without regions. Regions state their own.
+    image:
+        Name of the tag that shows the image. None: any, if all regions are on one.
 
     Raises
     ------
@@ -87,9 +89,11 @@ def mask_of(result: object, spec: LabelSpec, size: Size) -> Mask:
     for entry in filter(_is_drawn, result):
         drawn.append(Region(_label(entry, values), partial(pixels_of, entry)))
         sizes.add(size_of(entry))
-        images.add(_image(entry))
+        images.add(_image(entry, image))
     if len(images) > 1:
         raise LabelError("all regions must be drawn on one image", got=", ".join(sorted(images)))
+    if image is not None and (others := images - {image}):
+        raise LabelError("all regions must be drawn on the image of the query", got=others.pop(), expected=image)
     if len(sizes) > 1:
         for region in drawn:
             region.plane()  # a region that contradicts its own size has an error of its own
@@ -97,8 +101,16 @@ def mask_of(result: object, spec: LabelSpec, size: Size) -> Mask:
     return paint(drawn, next(iter(sizes), size), spec)
 
 
-def tags_and_labels(result: object) -> tuple[list[str], list[str]]:
+def tags_and_labels(result: object, question: str | None = None) -> tuple[list[str], list[str]]:
     """Return the tags of an annotation, and the labels of its drawn regions of whatever kind.
+
+    Parameters
+    ----------
+    result:
+        The list of regions.
+    question:
+        Name of the tag that offers the classes of images. Choices for other questions count only if they skip the
+        image. None: all count.
 
     >>> tags_and_labels([{"type": "choices", "value": {"choices": ["unusable"]}}])
     (['unusable'], [])
@@ -113,10 +125,11 @@ def tags_and_labels(result: object) -> tuple[list[str], list[str]]:
         if kind in TAGS:  # a choice in a taxonomy is a path of names
             chosen = value.get(kind)
             chosen = chosen if isinstance(chosen, list) else [] if chosen is None else [chosen]
-            tags += [str(name[-1] if isinstance(name, list) and name else name) for name in chosen]
+            names = [str(name[-1] if isinstance(name, list) and name else name) for name in chosen]
+            tags += [name for name in names if question in (None, entry.get("from_name", question)) or says_skip(name)]
         elif _is_drawn(entry):
-            names = value.get(kind) or value.get(f"{kind}labels")
-            labels += map(str, names) if isinstance(names, list) else [""]
+            drawn = value.get(kind) or value.get(f"{kind}labels")
+            labels += map(str, drawn) if isinstance(drawn, list) else [""]
     return tags, labels
 
 
@@ -304,9 +317,9 @@ def size_of(region: Mapping[str, Any]) -> Size:
     return height, width
 
 
-def _image(region: Mapping[str, Any]) -> str:
+def _image(region: Mapping[str, Any], usual: str | None = None) -> str:
     """Return the name of the image that a region is drawn on; a task of other origin than alkit's may have several."""
-    name, page = str(region.get("to_name", "image")), region.get("item_index") or 0
+    name, page = str(region.get("to_name", usual or "image")), region.get("item_index") or 0
     return f"{name}, page {page}" if page else name
 
 

@@ -411,6 +411,22 @@ def test_an_export_of_label_studio_is_read(place):
     assert "task 6 without an image" in note
 
 
+def test_a_task_of_label_studio_with_two_images_is_not_guessed(place):
+    both, twice, asked = (
+        task("b.png", outline("hair", 10, 60)),
+        task("c.png", outline("hair", 10, 60)),
+        task("0017.png"),
+    )
+    both["data"] = {"before": "/data/upload/1/1f2e3d4c-b.png", **task("c.png")["data"]}
+    twice["data"]["thumbnail"] = "/small/c.jpg"
+    asked["data"] |= {"reference": "/data/atlas.png", "alkit_query": QUERIES[0].key}
+    saved(place, "export.json", json.dumps([both, twice, asked]))
+    found, _ = polled(place, THREE)
+    assert sorted(found) == ["c", "export.json", "ward 3/0017"]
+    assert found["c"].label.any()
+    assert "task 1 with several images" in found["export.json"].label.reason
+
+
 def test_a_tag_an_attribute_or_a_column_skips_an_image_with_the_reason(place):
     said = '<attribute name="unusable">true</attribute><attribute name="reason">blurred</attribute>'
     tag = f'<tag label="quality">{said}</tag>'

@@ -10,6 +10,7 @@ from alkit.errors import ConfigurationError
 from alkit.oracles.labelstudio.annotations import answer_of
 from alkit.oracles.labelstudio.client import TOKEN
 from alkit.oracles.labelstudio.interface import interface, tags_of
+from alkit.oracles.labelstudio.regions import regions_of
 from alkit.values import Invalid, Query, Skip
 
 ONE = alkit.LabelSpec(("cat", "dog"), per="image")
@@ -52,6 +53,40 @@ def test_an_annotation_that_is_not_a_label_says_why(spec, result, words):
 def test_skips_stay_skips():
     assert isinstance(label(SEVERAL, [], was_cancelled=True), Skip)
     assert label(ONE, chosen("unusable")) == Skip("marked 'unusable'")
+
+
+TWO = """<View><Image name="picture" value="$image"/><Image name="before" value="$before"/>
+<Choices name="quality" toName="picture" choice="single"><Choice value="yes"/><Choice value="no"/></Choices>
+<Choices name="label" toName="picture" choice="single"><Choice value="cat"/><Choice value="dog"/></Choices>
+<BrushLabels name="paint" toName="picture"><Label value="lesion"/></BrushLabels></View>"""
+
+
+def test_choices_for_another_question_are_no_class():
+    tags = tags_of(TWO, ONE, "brush")
+    other = {"type": "choices", "from_name": "quality", "to_name": "picture", "value": {"choices": ["cat"]}}
+    own = {**other, "from_name": "label", "value": {"choices": ["dog"]}}
+    skips = {**other, "value": {"choices": ["unusable"]}}
+
+    def read(*result):
+        annotation = {"updated_at": "2026-01-02T03:04:05Z", "completed_by": 7, "result": list(result)}
+        return answer_of(annotation, {"alkit_id": "a", "alkit_size": [8, 8]}, ONE, tags).label
+
+    assert read(other, own) == 1
+    assert "got none" in read(other).reason
+    assert isinstance(read(skips), Skip)
+
+
+def test_regions_on_another_image_of_a_task_are_no_label():
+    spec = alkit.LabelSpec(("skin", "lesion"))
+    tags, mask = tags_of(TWO, spec, "brush"), np.eye(8, dtype=np.uint8)
+
+    def read(image):
+        annotation = {"updated_at": "2026-01-02T03:04:05Z", "completed_by": 7}
+        result = regions_of(mask, spec, "brush", image=image)
+        return answer_of({**annotation, "result": result}, {"alkit_id": "a", "alkit_size": [8, 8]}, spec, tags).label
+
+    np.testing.assert_array_equal(read("picture"), mask)
+    assert "drawn on the image of the query: got before, expected picture" in read("before").reason
 
 
 def test_the_interface_offers_one_choice_or_several():
