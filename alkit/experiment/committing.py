@@ -71,7 +71,7 @@ def fit(
                 hint="tell() their answers, or withdraw() them",
             )
         done, last = store.rounds(), store.last_model()
-        if last is not None and last[1] == _stamp(parts, store.snapshot()):
+        if last is not None and last[1] == _stamp(parts, store.snapshot()) and not _are_back(parts, store.snapshot()):
             return done[-1]
         if tested is not None:
             declare_test(parts.settings, store, tested[0])
@@ -190,6 +190,12 @@ def commit_round(
         parts.store.revise(TRUTH, lambda before: tested_by)
     model.replace(predictor)
     return result
+
+
+def _are_back(parts: Parts, snapshot: Snapshot) -> bool:
+    """Return whether images that could not be used when the last model was trained can be used now."""
+    used = snapshot.last_consumed
+    return bool(used) and any(answer.number not in used for own in parts.known().values() for answer in own.labels)
 
 
 def _stamp(parts: Parts, snapshot: Snapshot) -> str:

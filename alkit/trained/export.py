@@ -30,6 +30,7 @@ import alkit
 from alkit._files import check_outside, make_folder, write_atomically
 from alkit.arguments.checked import check_argument, checked_except
 from alkit.errors import ConfigurationError, MissingDependencyError
+from alkit.networks.state import apart
 from alkit.protocols import ExportsModule
 from alkit.rng import Stream
 from alkit.trained.card import card, card_text
@@ -300,7 +301,7 @@ def _check_module(module: nn.Module, model: TrainedModel) -> None:
 def _weights(module: nn.Module) -> bytes:
     """Return the state dict of the network, or of the mean of several networks."""
     inner = module.network if isinstance(module, Probabilities) else module
-    return safetensors.save({name: value.contiguous() for name, value in inner.state_dict().items()})
+    return safetensors.save(apart(inner.state_dict()))
 
 
 def _save(program: ExportedProgram) -> bytes:

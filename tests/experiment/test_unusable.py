@@ -41,6 +41,21 @@ def file(place, id):
     return place / "images" / f"{id}.png"
 
 
+def test_the_next_fit_trains_on_a_label_whose_image_is_back(place):
+    experiment = begun(place)
+    ids = experiment.ask(3)
+    experiment.tell(dict.fromkeys(ids, MASK))
+    kept = file(place, ids[0]).read_bytes()
+    file(place, ids[0]).unlink()
+    assert begun(place).fit().n_labels == 2
+    assert begun(place).fit().round == 0
+    file(place, ids[0]).write_bytes(kept)
+    assert begun(place).fit().n_labels == 3
+    assert begun(place).fit().round == 1
+    file(place, ids[1]).unlink()
+    assert begun(place).fit().round == 1  # it was trained on
+
+
 def test_a_campaign_goes_on_without_images_that_are_gone_and_lists_them(place, caplog):
     ids = begun(place, stop_set=10).ask(4)
     begun(place, stop_set=10).tell(dict.fromkeys(ids[:3], MASK))

@@ -17,7 +17,7 @@ import pytest
 import segmentation_models_pytorch as smp
 import torch
 from PIL import Image, PngImagePlugin
-from safetensors.torch import load_file
+from safetensors.torch import load, load_file
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
@@ -27,7 +27,7 @@ from alkit.learners.predictor import NetworkPredictor
 from alkit.networks import SmpNetwork
 from alkit.trained import TrainedModel, export_model, predict_folder, trained_model
 from alkit.trained.card import card, card_text, preparation
-from alkit.trained.export import export_onnx, export_program, onnx_program
+from alkit.trained.export import _weights, export_onnx, export_program, onnx_program
 from alkit.trained.modules import Mean, Probabilities, export_module
 from alkit.trained.sample import sample
 
@@ -125,6 +125,14 @@ def test_the_weights_are_the_networks_state_dict(model, exported):
     with torch.no_grad():
         said = network(torch.from_numpy(images(1, 1, 16, 16))).softmax(dim=1).numpy()
     np.testing.assert_allclose(said, model.predictor.probabilities(images(1, 1, 16, 16)), rtol=0, atol=1e-5)
+
+
+def test_weights_with_two_names_are_written_under_both():
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 1), torch.nn.Conv2d(2, 2, 1), torch.nn.Conv2d(2, 2, 1))
+    network[2].weight = network[1].weight
+    written = load(_weights(network))
+    assert written.keys() == network.state_dict().keys()
+    assert torch.equal(written["2.weight"], network[1].weight)
 
 
 def test_a_network_that_accepts_one_size_is_exported_for_that_size(tmp_path, capsys):
