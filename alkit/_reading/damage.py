@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -26,6 +27,7 @@ from PIL.TiffImagePlugin import (
     TiffImageFile,
 )
 
+from alkit._reading.limits import BYTES, limit
 from alkit.errors import AlkitError
 
 Size = tuple[int, int]
@@ -47,6 +49,15 @@ JPEG = 7
 
 STARTS_OF_FRAMES = (0xC0, 0xC1, 0xC2)
 """Markers of JPEG before the size of an image."""
+
+SCAN, END = 0xDA, 0xD9
+"""Markers of JPEG before a scan, and at the end."""
+
+MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+"""A marker of JPEG. Between the pixels of a scan, there are others."""
+
+MOST_SCANS = 100
+"""Most scans of a JPEG, as libtiff has it. A scan can be a few bytes, and goes through the whole image."""
 
 UNPREDICTED = (1, 32773)
 """TIFF compressions without a predictor: none, and PackBits. libtiff ignores a predictor there; tifffile does not."""
@@ -95,6 +106,25 @@ def check_content(image: ImageFile.ImageFile, file: BinaryIO, name: str, error: 
         raise error(f"{name} has pixels outside of its only frame, which are transparent", hint="save it as PNG")
     elif isinstance(image, TiffImageFile):
         _check_tiff(image, file, name, error)
+    elif image.format in ("JPEG", "MPO"):
+        file.seek(0)
+        check_scans(file.read(limit(BYTES)), name, error)
+
+
+def check_scans(content: bytes, name: str, error: type[AlkitError]) -> None:
+    """Check that a JPEG does not have so many scans that it would take hours.
+
+    Raises
+    ------
+    AlkitError
+        It has. The error has the class `error`.
+    """
+    place, scans = 2, 0
+    while (marker := MARKER.search(content, place)) is not None and content[marker.start() + 1] != END:
+        scans += content[marker.start() + 1] == SCAN
+        if scans > MOST_SCANS:
+            raise error(f"{name} is damaged", got=f"more than {MOST_SCANS} scans", hint="save it again")
+        place = marker.end() + max(2, int.from_bytes(content[marker.end() : marker.end() + 2], "big"))
 
 
 def _check_png(file: BinaryIO) -> None:

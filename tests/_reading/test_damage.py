@@ -209,3 +209,13 @@ def test_a_gif_whose_frame_does_not_cover_it_is_refused(tmp_path):
     content[6:10] = bytes([16, 0, 16, 0])
     with pytest.raises(AlkitError, match="has pixels outside of its only frame, which are transparent"):
         read(tmp_path, bytes(content))
+
+
+def test_a_jpeg_with_very_many_scans_is_refused_before_it_is_decoded(tmp_path):
+    file = io.BytesIO()
+    Image.fromarray(MASK * 100).save(file, "JPEG", progressive=True)
+    content = file.getvalue()
+    start, end = content.rindex(b"\xff\xda"), content.rindex(b"\xff\xd9")
+    read(tmp_path, content + content[start:end] * 200)  # a film or a preview may follow the image
+    with pytest.raises(AlkitError, match="more than 100 scans"):
+        read(tmp_path, content[:end] + content[start:end] * 200 + content[end:])

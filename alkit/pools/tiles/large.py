@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from alkit._reading.damage import check_overlap, check_pages
+from alkit._reading.damage import check_overlap, check_pages, check_scans
 from alkit._reading.images import TIFF, refuse_damage
 from alkit._reading.limits import check_pixels
 from alkit._reading.tiffs import part_of
@@ -217,7 +217,9 @@ def _check_jpeg(page: Any, box: Box, path: Path) -> None:
             for column in range(box.left // page.tilewidth, (box.left + box.width - 1) // page.tilewidth + 1):
                 number = row * across + column
                 file.seek(page.dataoffsets[number])
-                size = jpeg_size(file.read(min(START, page.databytecounts[number])))
+                stream = file.read(page.databytecounts[number])
+                check_scans(stream, str(path), ImageError)
+                size = jpeg_size(stream[:START])
                 if page.databytecounts[number] and size != (page.tilelength, page.tilewidth):
                     expected = f"{page.tilewidth} x {page.tilelength}"
                     raise ImageError(f"{path} is damaged", got=f"a tile of {size}", expected=expected)

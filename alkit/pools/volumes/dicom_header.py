@@ -21,6 +21,8 @@ TAGS = (
     "Columns",
     "SamplesPerPixel",
     "PhotometricInterpretation",
+    "BitsStored",
+    "HighBit",
     "NumberOfFrames",
     "ImagePositionPatient",
     "ImageOrientationPatient",
@@ -97,6 +99,9 @@ def _check_gray(path: Path, found: Any) -> None:
     kind = found.get("PhotometricInterpretation")
     if int(found.get("SamplesPerPixel") or 1) != 1 or kind != "MONOCHROME2":
         raise ImageError(f"{path} must have gray values", got=kind, expected="MONOCHROME2")
+    bits, highest = found.get("BitsStored"), found.get("HighBit")
+    if bits is not None and highest is not None and int(highest) != int(bits) - 1:  # pydicom reads the lowest bits
+        raise ImageError(f"{path} has its values in other bits", got=f"HighBit {highest}", expected=int(bits) - 1)
     if found.get("ModalityLUTSequence"):
         raise ImageError(f"{path} has a table of its units (Modality LUT)", expected="a rescale slope and intercept")
 

@@ -9,6 +9,7 @@ import gzip
 import os
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -67,13 +68,13 @@ class NiftiFile:
         """The file."""
         return (self.path,)
 
-    def planes(self, channel: int, numbers: Sequence[int]) -> Iterator[Plane2D]:
-        """Yield planes; see :class:`~alkit.pools.volumes.parts.Part`."""
+    def planes(self, channel: int, numbers: Sequence[int], files: OpenFiles | None = None) -> Iterator[Plane2D]:
+        """Yield planes; see :class:`~alkit.pools.volumes.parts.Part`. The file may be one of `files` that are open."""
         width, height, count = self.geometry.shape
         size = width * height * np.dtype(self.dtype).itemsize
         slope, intercept = self.scale
         try:
-            with open_file(self.path) as file:
+            with files.opened(self.path) if files is not None else open_file(self.path) as file:
                 for number in numbers:
                     file.seek(self.offset + (channel * count + number) * size)
                     content = file.read(size)
@@ -103,6 +104,26 @@ class NiftiFile:
                     _check_end(file)
         except DAMAGE as reason:
             raise damaged(self.path, reason) from reason
+
+
+class OpenFiles(AbstractContextManager["OpenFiles"]):
+    """Files that stay open for several readings: a compressed one is unpacked from its beginning whenever it is opened.
+
+    They are closed at the end of a ``with`` block.
+    """
+
+    def __init__(self) -> None:
+        self._files: dict[Path, BinaryIO] = {}
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._files.values():
+            file.close()
+
+    def opened(self, path: Path) -> AbstractContextManager[BinaryIO]:
+        """Return an open file, which stays open after the block."""
+        if path not in self._files:
+            self._files[path] = open_file(path)
+        return nullcontext(self._files[path])
 
 
 def open_nifti(path: Path) -> NiftiFile:

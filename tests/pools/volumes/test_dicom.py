@@ -156,6 +156,7 @@ def test_slices_of_another_kind_are_reported(tmp_path, elements, what):
         ({"ImagePositionPatient": None}, "does not state its place in the patient: got no ImagePositionPatient"),
         ({"PixelSpacing": None}, "got no PixelSpacing"),
         ({"Rows": 60000, "Columns": 60000}, "too many pixels"),
+        ({"BitsStored": 12}, "has its values in other bits: got HighBit 15, expected 11"),
     ],
 )
 def test_files_that_are_not_slices_are_left_out_by_name(tmp_path, elements, reason):

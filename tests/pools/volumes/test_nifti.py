@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from nibabel.testing import data_path
 
+import alkit
 from alkit.errors import ImageError
+from alkit.pools.volumes import blocks, nifti
 from alkit.pools.volumes.nifti import open_nifti
 from tests.support.volumes import ramp, write_nifti
 
@@ -138,3 +140,16 @@ def test_a_header_of_a_pair_of_files_is_refused(tmp_path):
     (tmp_path / "a.hdr").rename(tmp_path / "a.nii")
     with pytest.raises(ImageError, match="its header belongs to another file"):
         open_nifti(tmp_path / "a.nii")
+
+
+def test_a_file_of_many_channels_is_not_unpacked_again_for_each_of_them(tmp_path, monkeypatch):
+    values = np.random.default_rng(0).integers(0, 9, (4, 5, 6, 7)).astype(np.int16)
+    (tmp_path / "images").mkdir()
+    nibabel.Nifti1Image(values, np.eye(4)).to_filename(tmp_path / "images" / "a.nii.gz")
+    opened, usual = [], nifti.open_file
+    monkeypatch.setattr(nifti, "open_file", lambda path: opened.append(path) or usual(path))
+    monkeypatch.setattr(blocks, "ALONG", 4 * 7 * 4 * 5 * 2)
+    pool = alkit.VolumePool(tmp_path / "images", axis=2, window=(0, 8), cache=tmp_path / "cache")
+    assert len(opened) <= 3  # the header, and all slices
+    found = pool.read(pool.ids)
+    np.testing.assert_allclose(found, values.transpose(2, 3, 1, 0) / 8, atol=1e-4)
