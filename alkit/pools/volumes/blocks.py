@@ -49,8 +49,8 @@ def cut(volume: Volume, plane: Plane, start: int, count: int, files: OpenFiles |
     The `files` are those that stay open for further blocks; None to close them.
     """
     if files is None:
-        with OpenFiles() as own:
-            return cut(volume, plane, start, count, own)
+        with OpenFiles() as opened:
+            return cut(volume, plane, start, count, opened)
     others = [side for axis, side in enumerate(volume.geometry.shape) if axis != plane.axis]
     block: Block = np.empty((count, volume.channels, *others), np.float32)
     chosen = slice(start, start + count)
