@@ -33,6 +33,7 @@ def home(tmp_path, monkeypatch):
         Image.fromarray(image[0]).save(tmp_path / f"images/{number}.png")
     monkeypatch.chdir(tmp_path)
     start = ["start", "mine/c.db", "--images", "images", "--classes", "skin,lesion", "--size", "16", "--grayscale"]
+    start += ["--recipe", "paper", "--widths", "2,4", "--steps", "1,1"]
     assert alkit(*start, "--strategy", "random") == 0
     return tmp_path
 

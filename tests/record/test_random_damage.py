@@ -22,7 +22,7 @@ pytestmark = pytest.mark.sqlite
 
 HISTORIES = 12
 FEW = settings(
-    max_examples=60,
+    max_examples=40,
     deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),

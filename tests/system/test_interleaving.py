@@ -21,10 +21,10 @@ def show(counts, wrong):
 
 def test_a_few_steps_of_two_processes_act_as_one_after_the_other():
     first, second = "reject;open with other groups (classes)", "remove trained"
-    counts, wrong = interleave("--light", "--scenes", "classes", "--first", first, "--second", second, "--every", 5)
+    counts, wrong = interleave("--light", "--scenes", "classes", "--first", first, "--second", second, "--every", 11)
     assert not show(counts, wrong)
     assert counts["pairs"] == 2
-    assert counts["points"] >= 10
+    assert counts["points"] >= 5
 
 
 @pytest.mark.slow

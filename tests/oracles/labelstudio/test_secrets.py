@@ -119,6 +119,7 @@ def campaign(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(TOKEN, SECRET)
     start = ["start", "c.db", "--images", "images", "--classes", "skin,lesion", "--size", "16", "--grayscale"]
+    start += ["--recipe", "paper", "--widths", "2,4", "--steps", "1,1"]
     assert alkit(*start, "--strategy", "random") == 0
     return tmp_path
 
