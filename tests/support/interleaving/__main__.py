@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--at", type=int, help="interrupt at this point only")
     parser.add_argument("--number", type=int, help="most pairs of a scene, which are drawn")
     parser.add_argument("--elsewhere", action="store_true", help="labels and models in another folder")
+    parser.add_argument("--skip", type=int, default=0, help="pairs of a scene to leave out, from the first")
     parser.add_argument("--seed", type=int, default=0, help="order of the pairs")
     parser.add_argument("--share", default="0/1", help="2/3: the last of three processes that share the work")
     parser.add_argument("--out", type=Path, help="file for the results")
@@ -73,7 +74,7 @@ def main() -> None:
             random.Random(given.seed).shuffle(every)
             every, trials = every[: given.number], pairs.Trials(scene, tally)
             for place_of, (one, two) in enumerate(every):
-                if place_of % int(of) != int(number):
+                if place_of < given.skip or place_of % int(of) != int(number):
                     continue
                 trial = pairs.Trial(trials, one, two)
                 if given.count:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,9 @@ CHOOSE = "ask", "top_up", "review", "alkit ask -n 4", "alkit review -n 1"
 
 CACHE_WAIT = "waits for the image cache"
 """What a step says that waits for the lock of the image cache, which the first one holds for a moment."""
+
+REPEAT = "repeat the command"
+"""Words of the error of a command that has done a part, and finds that the record was changed since then."""
 
 BUSY = "another process is w"
 """Words of the errors of a step that does not wait for another one."""
@@ -82,8 +86,9 @@ class Tally:
     known: set[tuple[str, str]] = field(default_factory=set)
 
     def add(self, **fault: Any) -> None:
-        """Add something that is wrong."""
+        """Add something that is wrong, and show it at once: a run takes long, and may be stopped."""
         self.wrong.append(fault)
+        print(f"FAULT {fault}", file=sys.stderr, flush=True)
         if self.log is not None:
             with self.log.open("a") as file:
                 file.write(json.dumps(fault) + "\n")
@@ -263,6 +268,12 @@ class Trial:
             for word, one, two in zip(end.told, serial.told, reverse.told, strict=True)
         ):
             self.tally.counts["as one after the other"] += 1
+        elif own.startswith("error:") and REPEAT in own:
+            again = take(self.scene, self.first)
+            self.tally.counts["the first one was repeated"] += 1
+            if again.startswith(("busy:", "error:", "raw:")):
+                self._wrong(point, name, "cannot be repeated", [own[:300], again[:300]])
+            end = End((again, other), judging.state(self.scene.world.store))
         elif self.names[0] in CHOOSE and "withdraw" in self.names[1]:
             self.tally.counts["a query was withdrawn while others were chosen"] += 1
         elif end.state in (serial.state, reverse.state):
