@@ -11,8 +11,11 @@ from alkit._reading.limits import BYTES, limit, too_large
 
 
 def leads_out(path: Path, folder: Path) -> bool:
-    """Return whether a path leads, by symbolic links or ``..``, to a place outside `folder`."""
-    place, real = os.path.realpath(folder), os.path.realpath(path)
+    """Return whether a path leads, by symbolic links or ``..``, to a place outside `folder`, or cannot exist."""
+    try:
+        place, real = os.path.realpath(folder), os.path.realpath(path)
+    except ValueError:  # it has a character that no name can have
+        return True
     return real != place and not real.startswith(place.rstrip(os.sep) + os.sep)
 
 

@@ -120,7 +120,7 @@ class LabelStudioPlace:
 
         return LabelStudioOracle(
             self.url,
-            int(self.project) if self.project.isdecimal() else self.project,
+            int(self.project) if self.project.isdecimal() and len(self.project) < 19 else self.project,
             classes=delivery.spec,
             images=delivery.images,
             control=cast("Kind", self.control),

@@ -12,11 +12,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from alkit._reading.arrays import read_arrays
 from alkit.errors import ConfigurationError, DataError, QueryError
 from alkit.experiment.labelled import Labels
 from alkit.experiment.parts import Parts
-from alkit.experiment.representations import Representations
+from alkit.experiment.representations import Representations, recorded_arrays
 from alkit.features.of_learner import OfLearner
 from alkit.pools.base import whole_pool
 from alkit.pools.batches import map_batches
@@ -189,9 +188,7 @@ def _clusters(parts: Parts, ids: Sequence[str], clusters: Clusters) -> dict[str,
     facts = {}
     for name in parts.store.names():
         if name.startswith(CLUSTERS):
-            arrays = read_arrays(
-                io.BytesIO(parts.store.content(parts.store.fact(name))), ("ids", "labels", "distances", "k")
-            )
+            arrays = recorded_arrays(parts.store, name, ("ids", "labels", "distances", "k"))
             buffer = io.BytesIO()
             content: dict[str, Any] = {"ids": np.array(ids), **arrays, "kept": np.array(1)}
             np.savez(buffer, **content)

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from alkit._reading.arrays import read_arrays
-from alkit.errors import ConfigurationError, QueryError, nearest, one_line
+from alkit.errors import ConfigurationError, QueryError, StoreError, nearest, one_line
 from alkit.evaluation.meanings import METRICS
 from alkit.experiment.growing import with_pool
 from alkit.experiment.parts import Parts
 from alkit.experiment.remaining import feature_folders, training_folders, what_remains
+from alkit.experiment.representations import recorded_arrays
 from alkit.features.forgetting import forget_features
 from alkit.pools.forgetting import forget_pixels
 from alkit.protocols import HasSubsets, Pool
@@ -168,11 +168,14 @@ def _clusters(parts: Parts, id: str) -> dict[str, str]:
     for name in parts.store.names():
         if name.startswith(CLUSTERS):
             names = ("ids", "labels", "distances", "k", "kept")
-            arrays = read_arrays(io.BytesIO(parts.store.content(parts.store.fact(name))), names)
+            arrays = recorded_arrays(parts.store, name, names)
             own = arrays["ids"].tolist() if "ids" in arrays else ids
             keep = np.array([other != id for other in own], bool)
-            content: dict[str, Any] = {**arrays, "ids": np.array(own)[keep]}
-            content |= {part: arrays[part][keep] for part in ("labels", "distances")}
+            try:
+                content: dict[str, Any] = {**arrays, "ids": np.array(own)[keep]}
+                content |= {part: arrays[part][keep] for part in ("labels", "distances")}
+            except (KeyError, IndexError) as reason:  # a stranger's
+                raise StoreError(f"the {name} are not what alkit writes", got=reason) from reason
             buffer = io.BytesIO()
             np.savez(buffer, **content)
             facts[name] = parts.store.keep(buffer.getvalue(), ".npz")

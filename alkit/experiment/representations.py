@@ -39,6 +39,28 @@ from alkit.values.progress import Report, quiet
 log = logging.getLogger(__name__)
 
 
+def recorded_arrays(store: Store, name: str, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    """Return some arrays of recorded clusters, those that there are.
+
+    Parameters
+    ----------
+    name:
+        Name of the fact with the file of the clusters.
+    names:
+        Names of the arrays.
+
+    Raises
+    ------
+    StoreError
+        The file is missing or damaged, or is not one of clusters.
+    """
+    file = store.fact(name)
+    try:
+        return read_arrays(io.BytesIO(store.content(file)), names)
+    except ValueError as reason:  # a stranger's file
+        raise StoreError(f"the clusters in {file} are not what alkit writes", got=reason) from reason
+
+
 class Representations:
     """Fitted extractors, features and clusters of one experiment's pool.
 
@@ -124,8 +146,7 @@ class Representations:
         name = None if opaque_parts(form) else f"clusters of {k} by {json.dumps(to_former(form), sort_keys=True)}"
         if name is not None and (file := self._store.fact(name)) is not None:
             try:
-                names = ("ids", "labels", "distances", "k", "kept")
-                arrays = read_arrays(io.BytesIO(self._store.content(file)), names)
+                arrays = recorded_arrays(self._store, name, ("ids", "labels", "distances", "k", "kept"))
                 recorded = arrays["ids"].tolist() if "ids" in arrays else self._all_ids
                 rows = {id: row for row, id in enumerate(recorded)}
                 if not 1 <= (found := int(arrays["k"])) <= k:  # fewer, if images have equal features

@@ -26,6 +26,9 @@ from alkit.values.answers import Answer, Invalid
 from alkit.values.label_spec import Label, LabelSpec, Size
 from alkit.values.queries import Query
 
+MOST_DIGITS = 18
+"""Python converts texts of more than some thousand digits to no number."""
+
 
 def masks_in_folder(oracle: MaskOracle, ids: Collection[str], *, annotator: str = "") -> Iterator[Answer]:
     """Yield an answer for each image that has masks in the folder of an oracle, sorted by id, and then the other files.
@@ -200,7 +203,7 @@ def _mask(path: Path, folder: Path, id: str, spec: LabelSpec) -> Label | Invalid
 def _class(text: str, where: str, spec: LabelSpec) -> int | Invalid:
     if text in spec.classes:
         return spec.classes.index(text)
-    if text.isdecimal() and int(text) < len(spec.classes):
+    if text.isdecimal() and len(text) < MOST_DIGITS and int(text) < len(spec.classes):
         return int(text)
     hint = nearest(text, spec.classes)
     return Invalid(

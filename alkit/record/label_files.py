@@ -18,6 +18,9 @@ from alkit.record.store import Store
 from alkit.values.frames import Fit, Frame
 from alkit.values.label_spec import Label, LabelSpec, Size
 
+MOST_DIGITS = 18
+"""Digits of a class id that 64 bits can hold."""
+
 
 @dataclass(frozen=True, eq=False)
 class LabelFiles:
@@ -37,7 +40,11 @@ class LabelFiles:
         content = self.store.content(file)
         if file.endswith(".json"):
             return _several(content, file)
-        return np.array(int(content), np.int64) if content.isdigit() else decode_mask(content)
+        if not content.isdigit():
+            return decode_mask(content)
+        if len(content) > MOST_DIGITS:  # a stranger's
+            raise LabelError(f"the label in {file} is not a class", got=f"a number of {len(content)} digits")
+        return np.array(int(content), np.int64)
 
     def fetch(self, files: Collection[str]) -> None:
         """Prepare to read many files: copies of those in a distant place are made, several at once."""

@@ -69,3 +69,14 @@ def test_an_image_named_like_the_key_of_another_query_makes_a_name_ambiguous():
     names = image_names(queries)
     assert [query.id for query in names.find("r00-0000-a.png")] == ["a", "r00-0000-a"]
     assert [query.id for query in names.find("r00-0001-r00-0000-a.png")] == ["r00-0000-a"]
+
+
+def test_values_that_no_program_can_use_refuse_their_own_row_only(tmp_path):
+    spec, table = LabelSpec(("cat", "dog"), per="image"), tmp_path / "a.csv"
+    table.write_text(f"id,label\na,{'9' * 5000}\nb,dog\n")
+    first, second = labels_in_table(table, spec)
+    assert isinstance(first.label, Invalid)
+    assert second.label == 1
+    table.write_text("id,mask\na,x\0.png\n")
+    (answer,) = labels_in_table(table, LabelSpec(("skin", "lesion")))
+    assert "masks in other folders are not read" in answer.label.reason

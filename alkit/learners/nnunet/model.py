@@ -233,7 +233,7 @@ def read_model(dumped: bytes, placement: Placement) -> NNUNetPredictor:
     weights: list[dict[str, Tensor]] = [{} for _ in range(count)]
     for name, value in read_tensors(safetensors.load, dumped).items():
         number, _, own = name.partition("/")
-        if not number.isdecimal() or int(number) >= count:
+        if not number.isdecimal() or len(number) > len(str(count)) or int(number) >= count:
             raise unreadable(dumped, f"a tensor {name[:80]!r}")
         weights[int(number)][own] = value
     return NNUNetPredictor(facts, tuple(weights), placement)

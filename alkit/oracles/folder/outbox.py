@@ -172,6 +172,8 @@ class Outbox:
         path, content = self.folder / INSTRUCTIONS, self.instructions.encode()
         if leads_out(path, self.folder):
             raise StoreError(f"{path} must be a file", got=f"a symbolic link that leads out of {self.folder}")
+        if path.is_dir():
+            raise StoreError(f"{path} must be a file", got="a folder", hint="delete it")
         there = path.read_bytes() if path.is_file() else b""
         if content and content != there:
             write_atomically(path, content)

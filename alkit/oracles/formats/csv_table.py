@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -31,6 +30,9 @@ IMAGE, CLASS = IMAGES[0], "class"
 
 SECONDS = "seconds"
 """Name of the column with the time that an annotator needed."""
+
+LONGEST = 10.0**9
+"""Greatest number of seconds that an annotation can have taken."""
 
 DELIMITERS = ",;\t"
 
@@ -150,14 +152,14 @@ def read_rows(path: Path, content: bytes) -> Iterator[Row]:
 def _seconds(text: str) -> float | None:
     """Return a number of seconds; None if the text is not one.
 
-    >>> _seconds("4.5"), _seconds("-1"), _seconds("nan"), _seconds("")
-    (4.5, None, None, None)
+    >>> _seconds("4.5"), _seconds("-1"), _seconds("nan"), _seconds(""), _seconds("1e300")
+    (4.5, None, None, None, None)
     """
     try:
         seconds = float(text)
     except ValueError:
         return None
-    return seconds if 0 <= seconds < math.inf else None
+    return seconds if 0 <= seconds <= LONGEST else None
 
 
 CSV = Format("csv", ".csv", encode, decode, per=("image",), decode_sets=decode_sets)

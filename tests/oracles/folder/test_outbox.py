@@ -313,3 +313,10 @@ def test_instructions_are_not_written_through_a_link(tmp_path):
     with pytest.raises(StoreError, match=r"instructions\.txt must be a file: got a symbolic link"):
         oracle_in(tmp_path / "out", instructions="Draw the halo, too.").ask([query(0)])
     assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+def test_a_folder_in_the_place_of_the_instructions_is_an_error_that_names_it(tmp_path):
+    (tmp_path / "instructions.txt").mkdir()
+    for told in ("", "Draw the halo, too."):
+        with pytest.raises(StoreError, match=r"instructions\.txt must be a file: got a folder"):
+            oracle_in(tmp_path, instructions=told).ask([query(0)])
