@@ -59,6 +59,8 @@ def state(store: Path) -> dict[str, Any]:
     unread = found["facts"].get("unread") or {}
     unread = {place: [pair for pair in pairs if "was removed" not in pair[1]] for place, pairs in unread.items()}
     found["facts"]["unread"] = {place: pairs for place, pairs in unread.items() if pairs}
+    if not found["facts"].get("asked_more"):  # the image that one more person was asked about was removed
+        found["facts"].pop("asked_more", None)
     found["facts"].pop("elsewhere", None)  # a repair gives the files another folder
     if "configuration" in found["facts"]:  # the digest is left out if images are missing when another one is removed
         found["facts"]["configuration"]["pool"].pop("content")
