@@ -138,9 +138,17 @@ def _may_contain(place: str, wanted: Sequence[str]) -> bool:
 
 
 def _matches(parts: Sequence[str], wanted: Sequence[str]) -> bool:
-    """Return whether the parts of a path match those of a pattern."""
-    if not wanted or not parts:
-        return not parts and all(part == "**" for part in wanted)
-    if wanted[0] == "**":
-        return _matches(parts, wanted[1:]) or _matches(parts[1:], wanted)
-    return fnmatch(parts[0], wanted[0]) and _matches(parts[1:], wanted[1:])
+    """Return whether the parts of a path match those of a pattern.
+
+    >>> _matches(["a", "b", "c.png"], ["**", "*.png"]), _matches(["a"] * 30, ["**"] * 30 + ["b"])
+    (True, False)
+    """
+    ends = {0}  # numbers of parts that the beginning of the pattern can match
+    for own in wanted:
+        if own == "**":
+            ends = set(range(min(ends), len(parts) + 1))
+        else:
+            ends = {end + 1 for end in ends if end < len(parts) and fnmatch(parts[end], own)}
+        if not ends:
+            return False
+    return len(parts) in ends
