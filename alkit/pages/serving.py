@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import secrets
 from collections.abc import Collection
 from typing import TYPE_CHECKING
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 COOKIE = "alkit-token"
+NAME = re.compile(r"(?:(?P<name>[\w.-]+)|\[(?P<six>[0-9A-Fa-f:.]+)\])(?::[0-9]+)?", re.ASCII)
+"""The header ``Host``: a name or an address, and a port."""
+
 REFRESH = 60
 """Seconds after which a browser asks again."""
 
@@ -66,6 +70,18 @@ def may_be_called(name: str, names: Collection[str], *, only_loopback: bool) -> 
         return False
 
 
+def asked_name(host: str) -> str:
+    """Return the name in the header ``Host`` without its port; empty if it is none.
+
+    Not that in the URL of the request: in place of a header that it cannot read, starlette puts the server's address.
+
+    >>> [asked_name(host) for host in ("localhost:8011", "[::1]:80", "127.0.0.1", "a{b.evil.example", "[::1", "")]
+    ['localhost', '::1', '127.0.0.1', '', '', '']
+    """
+    found = NAME.fullmatch(host)
+    return "" if found is None else found["name"] or found["six"]
+
+
 def application(
     page: LivePage, *, token: str | None = None, names: Collection[str] = (), only_loopback: bool = True
 ) -> Starlette:
@@ -88,7 +104,7 @@ def application(
     from starlette.routing import Route
 
     async def show(request: Request) -> Response:
-        if not may_be_called(request.url.hostname or "", names, only_loopback=only_loopback):
+        if not may_be_called(asked_name(request.headers.get("host", "")), names, only_loopback=only_loopback):
             return PlainTextResponse("This name is not one of this page.\n", 421)
         if token is not None and not _same(request.cookies.get(COOKIE, ""), token):
             if not _same(request.query_params.get("token", ""), token):

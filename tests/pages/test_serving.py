@@ -40,6 +40,8 @@ def test_a_name_that_leads_here_is_refused():
     """A web page of a stranger may let its own name lead to 127.0.0.1, and would be allowed to read what it gets."""
     for host in ("evil.example", "evil.example:8011", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.7"):
         assert client(host=host).get("/").status_code == 421, host
+    for host in ("a_b.evil.example", "a{b.evil.example", "evil.example#", "[::1", "127.0.0.1@evil.example", "x y", ""):
+        assert client().get("/", headers={"host": host}).status_code == 421, host
     for host in ("localhost", "LOCALHOST:1", "127.0.0.1:1", "[::1]:1"):
         assert client(host=host).get("/").status_code == 200, host
     for host in ("box.lan", "10.0.0.7"):
