@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 import sqlalchemy as sa
 
-from alkit.errors import StoreError
+from alkit.errors import StoreError, one_line
 from alkit.record import tables
 from alkit.record.address import Server
 from alkit.record.backend import AnyJournal
@@ -29,6 +29,37 @@ log = logging.getLogger(__name__)
 
 CLOCK = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 """The time of the server, in microseconds since 1970, whatever way its users like to see dates."""
+
+
+SAFE = "SET LOCAL search_path TO pg_catalog, pg_temp"
+"""Makes the server look for functions and operators among its own only."""
+
+PREDICATE = "((kind)::text <> 'invalid'::text)"
+"""The condition of the only index of a record that has one."""
+
+STRANGE = """
+WITH own AS (
+    SELECT c.oid, c.relname, c.relrowsecurity FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = :name AND c.relkind IN ('r', 'p')
+)
+SELECT 'the trigger ' || t.tgname FROM pg_trigger t JOIN own ON own.oid = t.tgrelid WHERE NOT t.tgisinternal
+UNION ALL SELECT 'the rule ' || r.rulename FROM pg_rewrite r JOIN own ON own.oid = r.ev_class
+UNION ALL SELECT 'a policy of ' || relname FROM own WHERE relrowsecurity
+UNION ALL SELECT 'an expression of ' || own.relname FROM pg_attrdef d JOIN own ON own.oid = d.adrelid
+UNION ALL SELECT 'the constraint ' || k.conname FROM pg_constraint k JOIN own ON own.oid = k.conrelid
+    WHERE k.contype NOT IN ('p', 'n')
+UNION ALL SELECT 'an index of ' || own.relname FROM pg_index i JOIN own ON own.oid = i.indrelid
+    WHERE i.indexprs IS NOT NULL OR coalesce(pg_get_expr(i.indpred, i.indrelid), :predicate) <> :predicate
+UNION ALL SELECT 'a type of ' || own.relname FROM pg_attribute a JOIN own ON own.oid = a.attrelid
+    JOIN pg_type t ON t.oid = a.atttypid WHERE t.typnamespace <> 'pg_catalog'::regnamespace
+UNION ALL SELECT 'a part of ' || own.relname FROM pg_inherits h JOIN own ON own.oid IN (h.inhparent, h.inhrelid)
+UNION ALL SELECT 'the function ' || f.proname FROM pg_proc f JOIN pg_namespace n ON n.oid = f.pronamespace
+    WHERE n.nspname = :name
+UNION ALL SELECT 'the operator ' || o.oprname FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace
+    WHERE n.nspname = :name
+LIMIT 1
+"""
+"""What a schema can have that runs SQL of its owner with the rights of those who open the record."""
 
 
 class PostgreSQL:
@@ -85,7 +116,14 @@ class PostgreSQL:
         self._journal = journal
 
     def exists(self) -> bool:
-        """Whether the schema exists and has tables."""
+        """Whether the schema exists and has tables.
+
+        Raises
+        ------
+        StoreError
+            The schema has something that runs SQL of its owner, such as a trigger or a function.
+        """
+        self._check_schema()
         there = sa.text(
             "SELECT EXISTS (SELECT FROM pg_catalog.pg_tables WHERE schemaname = :name),"
             " current_setting('server_encoding'), current_setting('fsync')"
@@ -102,6 +140,19 @@ class PostgreSQL:
         if synchronises == "off":
             log.warning("the server of %s has fsync = off, and may lose what it has recorded", self.server)
         return bool(found)
+
+    def _check_schema(self) -> None:
+        """Check that the schema has plain tables only, before a statement names one of them."""
+        with self._to.translated():
+            connection, transaction = self._to.begin(f"{self.reading}; {SAFE}")
+            with connection, transaction:
+                names = {"name": self.server.campaign, "predicate": PREDICATE}
+                found = connection.execute(sa.text(STRANGE), names).scalar()
+        if found is not None:
+            raise StoreError(
+                f"{self.server} contains {one_line(found, 200)}, which alkit never writes",
+                hint="do not use a record that a stranger has changed; its owner can drop it",
+            )
 
     def traces(self) -> list[str]:
         """Return nothing: a server does not lose a database and keep what lies beside it."""

@@ -488,3 +488,42 @@ def test_a_record_with_files_in_another_place_says_so(store, postgres, address, 
         Store(address, files=tmp_path / "empty")
     assert len(Store(f"{address}&files={tmp_path / 'files'}").queries()) == 8
     assert Path(tmp_path / "files").is_dir()
+
+
+STRANGE = {
+    "the trigger evil": [
+        "CREATE FUNCTION public.evil() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+        "CREATE TRIGGER evil BEFORE INSERT ON {}.answers FOR EACH ROW EXECUTE FUNCTION public.evil()",
+    ],
+    "the rule evil": ["CREATE RULE evil AS ON INSERT TO {}.answers DO INSTEAD NOTHING"],
+    "a policy of answers": ["ALTER TABLE {}.answers ENABLE ROW LEVEL SECURITY"],
+    "an expression of facts": ["ALTER TABLE {}.facts ALTER COLUMN value SET DEFAULT upper('a')"],
+    "the constraint evil": ["ALTER TABLE {}.facts ADD CONSTRAINT evil CHECK (length(value) > 0)"],
+    "an index of facts": ["CREATE INDEX evil ON {}.facts (upper(value))"],
+    "an index of queries": ["CREATE INDEX evil ON {}.queries (id) WHERE length(id) > 0"],
+    "a type of facts": ["CREATE DOMAIN {}.evil AS text", "ALTER TABLE {}.facts ALTER COLUMN value TYPE {}.evil"],
+    "a part of facts": ["CREATE TABLE {}.evil () INHERITS ({}.facts)"],
+    "the function equal": [
+        "CREATE FUNCTION {}.equal(varchar, varchar) RETURNS boolean LANGUAGE sql AS 'SELECT false'",
+        "CREATE OPERATOR {}.= (LEFTARG = varchar, RIGHTARG = varchar, FUNCTION = {}.equal)",
+    ],
+}
+
+
+@pytest.mark.parametrize("strange", STRANGE)
+def test_a_schema_that_runs_sql_of_its_owner_is_refused_by_name(store, address, postgres, strange):
+    schema = address.partition("campaign=")[2]
+    store.close()
+    for statement in STRANGE[strange]:
+        postgres.execute(statement.replace("{}", schema))
+    try:
+        with pytest.raises(StoreError, match=f"contains {strange}, which alkit never writes"):
+            Store(address)
+    finally:
+        postgres.execute("DROP FUNCTION IF EXISTS public.evil CASCADE")
+
+
+def test_a_view_of_somebody_for_a_report_does_not_matter(store, address, postgres):
+    schema = address.partition("campaign=")[2]
+    postgres.execute(f"CREATE VIEW {schema}.report AS SELECT count(*) FROM {schema}.answers")
+    assert len(Store(address).asked()) == 8
