@@ -49,5 +49,5 @@ def has_other_images(store: Store, recorded: Mapping[str, Any], now: Mapping[str
 
 def _kind(classes: Written) -> tuple[object, object]:
     """Return what has classes, by their written form: pixels or images, and whether these can have several."""
-    given = classes.get("with", {}) if isinstance(classes, dict) else {}
-    return given.get("per"), given.get("multiple", False)
+    given = classes.get("with") if isinstance(classes, dict) else None
+    return (given.get("per"), given.get("multiple", False)) if isinstance(given, dict) else (None, False)

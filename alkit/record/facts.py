@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable
@@ -33,8 +34,23 @@ def has_form(name: str, value: Any) -> bool:
 
     >>> has_form("threads", 2), has_form("threads", [2]), has_form("threads", 10**9)
     (True, False, False)
+    >>> has_form("campaign", "\\ud800")
+    False
     """
-    return name not in _FORMS or _FORMS[name](value)
+    return (name not in _FORMS or _FORMS[name](value)) and (name not in _SHOWN or _is_shown(value))
+
+
+_SHOWN = ("campaign", INSTRUCTIONS, "classes", "groups", "audit", "reviews", "disputes", PEOPLE, HANDED_ON)
+"""Names of the facts that are written to files and pages, none of which holds the path of a file."""
+
+
+def _is_shown(value: Any) -> bool:
+    """Whether all text in a fact can be written to a file."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # half of a pair, which JSON can hold
+        return False
+    return True
 
 
 def _is_integer(value: Any) -> bool:

@@ -88,7 +88,13 @@ def at_one_size(labels: Sequence[Label], spec: LabelSpec, working: Size, fit: Fi
 
 def fit_of(form: Any) -> Fit:
     """Return how a pool, by its written form, makes images of one size; one that does not say so squashes them."""
-    while isinstance(form, dict) and isinstance(inner := form.get("with", {}).get("pool"), dict):
+    while isinstance(inner := _given(form).get("pool"), dict):
         form = inner  # of a subset
-    fit = form.get("with", {}).get("fit") if isinstance(form, dict) else None
+    fit = _given(form).get("fit")
     return cast(Fit, fit) if fit in get_args(Fit) else "squash"
+
+
+def _given(form: Any) -> dict[str, Any]:
+    """Return with what something was made, by its written form, which a stranger may have written."""
+    given = form.get("with") if isinstance(form, dict) else None
+    return given if isinstance(given, dict) else {}

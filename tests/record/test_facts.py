@@ -11,6 +11,7 @@ import pytest
 import alkit
 from alkit.record import Store
 from alkit.record.digests import digest
+from alkit.record.label_files import fit_of
 from alkit.record.settings import Settings
 
 CLASSES = ("skin", "lesion")
@@ -99,3 +100,16 @@ def test_a_record_cannot_ask_for_an_absurd_number_of_threads(tmp_path, count):
     store.declare({"threads": count})
     with pytest.raises(alkit.errors.StoreError, match="the fact 'threads' is not what alkit writes"):
         Settings(store).threads()
+
+
+@pytest.mark.parametrize("fact", ["campaign", "instructions"])
+def test_text_that_no_file_can_hold_is_not_what_alkit_writes(tmp_path, fact):
+    store = Store(tmp_path / "c.db")
+    store.declare({fact: "half of a pair: \ud800"})
+    with pytest.raises(alkit.errors.StoreError, match=f"the fact '{fact}' is not what alkit writes"):
+        store.fact(fact)
+
+
+@pytest.mark.parametrize("form", [None, {}, {"with": 5}, {"with": None}, {"with": {"pool": {"with": [1]}}}])
+def test_a_pool_of_another_form_is_taken_to_squash_images(form):
+    assert fit_of(form) == "squash"
