@@ -31,10 +31,13 @@ def _prepare(card: Card) -> list[str]:
     resize = f"resize({'inner' if fit == 'pad' else whole}, Image.Resampling.BICUBIC)"
     lines = [
         "image = Image.open('image.png')",
+        "tags = getattr(image, 'tag_v2', {})  # of a TIFF",
+        "deep = 16 in tags.get(258, ()) or ';16' in str(image.tile).replace('BGR;16', '')  # 16 bits instead of 8",
         "image.load()",
-        "assert image.mode not in ('I', 'F'), 'save it with 8 bits, or with 16 bits without sign'"
+        "assert image.mode not in ('I', 'F'), 'save it with 8 bits, or with 16 bits without sign'\n"
+        "assert not deep or image.mode.startswith('I;16') and tags.get(262) != 0, 'save it with 8 bits'  # 0 is white"
         if reading["grayscale"]
-        else "assert image.mode[0] not in 'IF', 'save it with 8 bits'",
+        else "assert image.mode[0] not in 'IF' and not deep, 'save it with 8 bits'",
         "image.info = {name: value for name, value in image.info.items() if 'xmp' not in name}  # only EXIF turns it",
         "image = ImageOps.exif_transpose(image)",
         "size = image.size",
@@ -42,7 +45,6 @@ def _prepare(card: Card) -> list[str]:
     ]
     if reading["grayscale"]:
         lines += [
-            "deep = image.mode.startswith('I;16')  # 16 bits instead of 8",
             "gray = Image.fromarray(np.float32(image)) if deep else image.convert('RGB').convert('L')",
             f"pixels = np.rint(np.float32(gray.{resize})).clip(0, 65535)[None]",
         ]

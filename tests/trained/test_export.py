@@ -11,10 +11,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
+import imagecodecs
 import numpy as np
 import onnxruntime
 import pytest
 import segmentation_models_pytorch as smp
+import tifffile
 import torch
 from PIL import Image, PngImagePlugin
 from safetensors.torch import load, load_file
@@ -239,6 +241,27 @@ def test_the_code_prepares_an_image_as_the_record_does(tmp_path, reading):
     run_here(before_the_model + "np.save('inputs.npy', inputs)", tmp_path)
     pool = alkit.ImagePool(tmp_path / "pool", **{"size": 16, "grayscale": True, **reading})
     np.testing.assert_allclose(np.load(tmp_path / "inputs.npy"), pool.read(["3"]), atol=1e-5)
+
+
+@pytest.mark.parametrize("grayscale", [True, False])
+@pytest.mark.parametrize("kind", ["png", "tiff", "planes", "white is 0"])
+def test_the_code_refuses_16_bits_that_pillow_reads_otherwise_than_alkit(tmp_path, grayscale, kind):
+    reading = {"grayscale": grayscale, "scale": "minmax"}
+    shape = {"height": 16, "width": 16}
+    told = {"files": {}, "model": {"input": shape}, "data": {"reading": reading}, "per": "image", "classes": []}
+    colours = np.random.default_rng(0).integers(0, 4096, (16, 16, 3)).astype(np.uint16)
+    if kind == "png":
+        (tmp_path / "image.png").write_bytes(imagecodecs.png_encode(colours))
+    else:
+        options = {
+            "tiff": {"photometric": "rgb"},
+            "planes": {"photometric": "rgb", "planarconfig": "separate"},
+            "white is 0": {"photometric": "miniswhite"},
+        }[kind]
+        pixels = {"tiff": colours, "planes": colours.transpose(2, 0, 1), "white is 0": colours[..., 0]}[kind]
+        tifffile.imwrite(tmp_path / "image.png", pixels, **options)
+    with pytest.raises(AssertionError, match="save it with 8 bits"):
+        run_here(sample(told).partition("model = ")[0], tmp_path)
 
 
 def test_the_code_ignores_an_orientation_that_only_xmp_states_as_alkit_does(tmp_path):
