@@ -1,6 +1,7 @@
 """nnU-Net as a learner: what it writes and reads, what it refuses, and, where it is installed, what it learns."""
 
 import ast
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -15,7 +16,7 @@ from PIL import Image
 import alkit
 from alkit.errors import ConfigurationError, LabelError, MissingDependencyError
 from alkit.learners import NNUNetLearner
-from alkit.learners.nnunet import process
+from alkit.learners.nnunet import driver, process
 from alkit.learners.nnunet.folders import DATASET, splits, write_dataset
 from alkit.learners.nnunet.model import NNUNetPredictor, Placement, read_model
 from alkit.rng import Stream
@@ -173,6 +174,33 @@ def test_a_record_keeps_what_is_trained_and_not_where():
     form = alkit.configuration.written_form(learner)
     assert set(form["with"]) == {"folds", "epochs", "iterations", "trainer", "memory"}
     assert alkit.configuration.build(form, "learner") == learner
+
+
+def test_a_killed_training_begins_again_if_its_code_has_changed(tmp_path):
+    class Base:
+        pass
+
+    class Own(Base):
+        pass
+
+    def leave(names):
+        for name in names:
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).touch()
+
+    code = driver.code_of(Own)
+    assert code["torch"] == importlib.metadata.version("torch")
+    assert len(code[__name__]) == 64, "the file of the trainer"
+    made = ("preprocessed.done", "fold_0.pt", "facts.json", "preprocessed/plans.json", "results/latest.pth")
+    leave([*made, "raw.done", "raw/a.tif"])
+    driver.begin_again_if_changed(tmp_path, code)
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"raw.done", "raw/a.tif", "code.json"}, "nobody knows what the rest was made by"
+    leave(made)
+    driver.begin_again_if_changed(tmp_path, code)
+    assert all((tmp_path / name).exists() for name in made)
+    driver.begin_again_if_changed(tmp_path, {**code, __name__: "edited"})
+    assert not any((tmp_path / name).exists() for name in made)
 
 
 # The stored model.

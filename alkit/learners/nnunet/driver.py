@@ -6,13 +6,18 @@ standard error. It ends when its standard input is closed, so that it never outl
 
 from __future__ import annotations
 
+import hashlib
+import importlib.metadata
+import inspect
 import json
 import os
 import random
+import shutil
 import sys
 import threading
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +95,7 @@ def train(job: dict[str, Any], tell: Tell) -> None:
 
     device, folder = device_of(job), Path(job["folder"])
     base = Path(str(nnUNet_preprocessed)) / job["dataset"]
+    begin_again_if_changed(folder, code_of(trainer_class(job["trainer"])))
     ready = folder / "preprocessed.done"
     if not ready.exists():
         tell({"stage": "preprocess"})
@@ -106,6 +112,33 @@ def train(job: dict[str, Any], tell: Tell) -> None:
     for fold in range(len(job["splits"])):
         if not (folder / f"fold_{fold}.pt").exists():
             train_fold(job, fold, base, device, tell)
+
+
+def code_of(trainer: type) -> dict[str, str]:
+    """Return the versions of the packages that a training depends on, and a digest of each file of its trainer."""
+    found = {}
+    for name in ("nnunetv2", "torch"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:  # a folder of source code
+            found[name] = ""
+    for part in trainer.__mro__[:-1]:
+        with suppress(TypeError):  # a class that is not written in Python
+            if path := inspect.getsourcefile(part):
+                found[part.__module__] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return found
+
+
+def begin_again_if_changed(folder: Path, code: dict[str, str]) -> None:
+    """Delete what other code has prepared and trained in the folder of a job, so that no model is a mixture of both."""
+    told, text = folder / "code.json", json.dumps(code, sort_keys=True)
+    if told.exists() and told.read_text("utf-8") == text:
+        return
+    for path in (folder / "preprocessed.done", folder / "facts.json", *folder.glob("fold_*.pt")):
+        path.unlink(missing_ok=True)
+    for name in ("preprocessed", "results"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    told.write_text(text, "utf-8")
 
 
 def train_fold(job: dict[str, Any], fold: int, base: Path, device: Any, tell: Tell) -> None:

@@ -76,7 +76,8 @@ class NNUNetLearner:
     ignore value get the ignore label of nnU-Net. The models of a record are weights and plans, and no pickle.
 
     On a CPU, the same labels, seed and number of threads give the same model. A killed training continues from its last
-    checkpoint, and gives the model that it would have given. These checkpoints are files of torch in the cache, which
+    checkpoint, and gives the model that it would have given; it begins again if the version of nnU-Net or torch, or the
+    file of the trainer, has changed. These checkpoints are files of torch in the cache, which
     nnU-Net reads: nobody else should be able to write there.
 
     Deviations: nnU-Net trains for 1000 epochs, which is often too long for a round of active learning. Images have no
