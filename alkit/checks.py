@@ -85,6 +85,18 @@ def check_number(
     return number
 
 
+def is_number(value: object) -> bool:
+    """Return whether a value from JSON is a finite number; an integer beyond all floats is none.
+
+    >>> is_number(2), is_number(True), is_number(10**400), is_number(float("nan"))
+    (True, False, False, False)
+    """
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        return False
+
+
 def _range(least: float, most: float, open_ends: str) -> str:
     """Name a range of numbers in words."""
     if math.isfinite(least) and math.isfinite(most):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Callable
 from typing import Any
 
+from alkit.checks import is_number
 from alkit.values.people import MOST_DAYS, is_name
 
 PEOPLE, HANDED_ON = "people", "handed_on"
@@ -205,7 +205,7 @@ def _are_qualities(value: Any) -> bool:
     if not isinstance(value, dict) or not isinstance(value.get("key"), str) or not _is_integer(value.get("folds")):
         return False
     found = value.get("qualities")
-    return isinstance(found, dict) and all(type(quality) in (int, float) for quality in found.values())
+    return isinstance(found, dict) and all(map(is_number, found.values()))
 
 
 def _is_place(value: Any) -> bool:
@@ -214,7 +214,7 @@ def _is_place(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+    return is_number(value) and value > 0
 
 
 def _are_people(value: Any) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 import sqlalchemy as sa
 
+from alkit.checks import is_number
 from alkit.record import tables
 from alkit.record.columns import GREATEST, storable_text
 from alkit.record.states import Kind
@@ -87,7 +88,7 @@ def _is_sizes(text: str) -> bool:
     """Whether a text is a list of heights and widths."""
     found = _parsed(text)
     return isinstance(found, list) and all(
-        isinstance(size, list) and len(size) == 2 and all(type(side) is int and side > 0 for side in size)
+        isinstance(size, list) and len(size) == 2 and all(type(side) is int and 0 < side <= GREATEST for side in size)
         for size in found
     )
 
@@ -95,9 +96,7 @@ def _is_sizes(text: str) -> bool:
 def _is_mapping(text: str) -> bool:
     """Whether a text is a JSON object of numbers."""
     found = _parsed(text)
-    return isinstance(found, Mapping) and all(
-        value is None or (isinstance(value, int | float) and isfinite(value)) for value in found.values()
-    )
+    return isinstance(found, Mapping) and all(value is None or is_number(value) for value in found.values())
 
 
 def _are_numbers(text: str) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from alkit.arguments.checked import checked
-from alkit.checks import check_integer
+from alkit.checks import check_integer, is_number
 from alkit.errors import ConfigurationError
 from alkit.values.interval import Interval
 from alkit.values.shown import count
@@ -154,9 +154,9 @@ def is_written_interval(form: Any) -> bool:
     if not isinstance(form, list) or len(form) != 6:
         return False
     value, low, high, n, clusters, confidence = form
-    ends = all(end is None or _is_number(end) for end in (low, high)) and (low is None) == (high is None)
+    ends = all(end is None or is_number(end) for end in (low, high)) and (low is None) == (high is None)
     counts = all(isinstance(number, int) and not isinstance(number, bool) and number >= 0 for number in (n, clusters))
-    return ends and counts and _is_number(value) and _is_number(confidence)
+    return ends and counts and is_number(value) and is_number(confidence)
 
 
 def is_written_audit(form: Any) -> bool:
@@ -178,9 +178,7 @@ def is_written_audit(form: Any) -> bool:
         and all(map(is_written_interval, figures.values()))
         and isinstance(values, dict)
         and all(
-            isinstance(own, list)
-            and len(own) == len(form["ids"])
-            and all(one is None or _is_number(one) for one in own)
+            isinstance(own, list) and len(own) == len(form["ids"]) and all(one is None or is_number(one) for one in own)
             for own in values.values()
         )
     )
@@ -206,7 +204,3 @@ def without_image(form: Mapping[str, Any], id: str) -> dict[str, Any]:
         "groups": left(form["groups"]) if form["groups"] else [],
         "values": values,
     }
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

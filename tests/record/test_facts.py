@@ -9,10 +9,13 @@ from contextlib import closing
 import pytest
 
 import alkit
-from alkit.record import Store
+from alkit.record import Store, tables
 from alkit.record.digests import digest
+from alkit.record.facts import has_form
 from alkit.record.label_files import fit_of
+from alkit.record.row_form import can_hold
 from alkit.record.settings import Settings
+from alkit.values.audit import is_written_interval
 
 CLASSES = ("skin", "lesion")
 CALL = {"partial": {"named": "os:mkdir"}, "args": ["ran"], "with": {}}
@@ -113,3 +116,12 @@ def test_text_that_no_file_can_hold_is_not_what_alkit_writes(tmp_path, fact):
 @pytest.mark.parametrize("form", [None, {}, {"with": 5}, {"with": None}, {"with": {"pool": {"with": [1]}}}])
 def test_a_pool_of_another_form_is_taken_to_squash_images(form):
     assert fit_of(form) == "squash"
+
+
+def test_numbers_beyond_all_floats_are_not_what_alkit_writes():
+    number = 10**400
+    assert not can_hold(tables.rounds.c.metrics, json.dumps({"dice": number}))
+    assert not can_hold(tables.queries.c.sizes, json.dumps([[number, 8]]))
+    assert not is_written_interval([number, None, None, 1, 1, 0.95])
+    assert not has_form("people", {"shares": {"ann": number}, "wanted": {}, "days": None, "since": [0, 0]})
+    assert not has_form("label_qualities", {"key": "a", "folds": 2, "qualities": {"a": number}})
