@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import MAXYEAR, MINYEAR, datetime
 from functools import lru_cache
 from math import isfinite
 from typing import Any, get_args
@@ -132,11 +132,12 @@ def _are_names(text: str | None) -> bool:
 
 
 def _is_time(text: str | None) -> bool:
-    """Whether a text is a time with a time zone, or is missing."""
+    """Whether a text is a time with a time zone, which can be shown in any other, or is missing."""
     try:
-        return text is None or datetime.fromisoformat(text).tzinfo is not None
+        time = None if text is None else datetime.fromisoformat(text)
     except ValueError:
         return False
+    return time is None or (time.tzinfo is not None and MINYEAR < time.year < MAXYEAR)
 
 
 def _is_texts(text: str | None) -> bool:
@@ -171,6 +172,10 @@ _CHECKS: dict[tuple[str, str], Callable[[Any], bool]] = {
     ("query_terms", "purpose"): frozenset(get_args(Purpose)).__contains__,
     ("query_terms", "assigned"): _are_names,
     ("query_terms", "due"): _is_time,
+    ("queries", "asked_at"): _is_time,
+    ("queries", "sent_at"): _is_time,
+    ("answers", "told_at"): _is_time,
+    ("rounds", "committed_at"): _is_time,
     ("answers", "kind"): frozenset(get_args(Kind)).__contains__,
     ("round_figures", "name"): _FIGURES.__contains__,
     ("rounds", "metrics"): _is_mapping,

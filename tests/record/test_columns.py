@@ -65,7 +65,8 @@ TEXTS = st.one_of(
 )  # fmt: skip
 COUNTS = INTEGERS.map(lambda value: value if value >= 0 else ~int(value))
 NUMBERS = st.dictionaries(st.text(), st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**70), 2**70))
-SIDES = st.integers(1, 2**63)
+SIDES = st.integers(1, 2**63 - 1)
+TIMES = st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31), timezones=st.just(UTC)).map(datetime.isoformat)
 
 KINDS = {sa.Float: FLOATS, sa.Integer: INTEGERS, sa.String: TEXTS}
 
@@ -79,7 +80,7 @@ FORMS = {
     "round_figures.value": NUMBERS.map(json.dumps),
     "purpose": st.sampled_from(["train", "audit", "review"]),
     "assigned": st.lists(st.sampled_from(["ann", "Bén O", "\u738b"]), max_size=3).map(json.dumps),
-    "due": st.datetimes(timezones=st.just(UTC)).map(datetime.isoformat),
+    **dict.fromkeys(["due", "asked_at", "sent_at", "told_at", "committed_at"], TIMES),
     "warnings": st.lists(st.text(), max_size=3).map(json.dumps),
     "sum": st.integers(0, 2**64 - 1).map("{:016x}".format),
     "chain": st.sampled_from(["", "0" * 32, "0123456789abcdef" * 2]),
@@ -132,6 +133,9 @@ AUDIT["values"] = {}
         ("query_terms", (0, 0, "train", '["a/b"]', None)),
         ("query_terms", (0, 0, "train", None, "soon")),
         ("query_terms", (0, 0, "train", None, "2026-01-01T00:00:00")),
+        ("query_terms", (0, 0, "train", None, "0001-01-01T00:00:00+14:00")),
+        ("answers", (1, "a", "ann", 1, "skip", None, "", None, None, "2026-01-01T00:00:00+0", None, None)),
+        ("rounds", (0, "", 0, 0, 0, None, None, "{}", "{}", "then", None)),
         ("round_figures", (0, "audit", "{}")),
         ("round_figures", (0, "audit", json.dumps({**AUDIT, "groups": ["p", "q"]}))),
         ("round_figures", (0, "intervals", '{"dice": 0.5}')),
@@ -220,6 +224,7 @@ def test_random_values_in_tables_about_tables_are_read_as_they_were_written(tabl
 def test_a_row_that_the_next_process_would_call_damaged_is_refused(table, column, value, tmp_path):
     table = tables.BY_NAME[table]
     row = {each.name: 0 if isinstance(each.type, sa.Integer) else "skip" for each in table.c if not each.nullable}
+    row |= dict.fromkeys(["asked_at", "told_at", "committed_at"], "2026-01-01T00:00:00+00:00")
     row |= {"sizes": "[]", "metrics": "{}"} | ({"seconds": "{}"} if table is tables.rounds else {})
     Store(tmp_path / "record.db")
     database = database_at(tmp_path / "record.db")
