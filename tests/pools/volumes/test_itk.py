@@ -81,6 +81,20 @@ def test_a_header_cannot_name_a_file_elsewhere(tmp_path, name):
         open_itk(path)
 
 
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r\n\n", b"\n\r\n"])
+@pytest.mark.parametrize("before", [b"\n", b"\r\n", b"\r", b"\n#\r", b"\ncontent: x\r", b"\n "])
+def test_a_nrrd_header_cannot_name_a_file_elsewhere(tmp_path, before, end):
+    """ITK takes a carriage return alone for the end of a line."""
+    (tmp_path / "secret.raw").write_bytes(bytes(60))
+    fields = b"NRRD0004\ntype: uint8\ndimension: 3\nsizes: 3 4 5\nencoding: raw"
+    path = tmp_path / "a.nrrd"
+    for separator in (b"\n", b"\r", b"\r\n"):
+        named = before + b"data file: " + str(tmp_path / "secret.raw").encode()
+        path.write_bytes(fields.replace(b"\n", separator) + named + end + bytes(60))
+        with pytest.raises(ImageError, match=r"a\.nrrd (must contain its voxels|has a header of another form)"):
+            open_itk(path)
+
+
 @pytest.mark.parametrize("name", ["LIST 3D", "LISTx", "Local"])
 def test_a_file_whose_name_itk_takes_for_a_word_is_refused(tmp_path, name):
     """ITK read the files that the following lines name, or gave voxels from anywhere in memory."""
@@ -89,6 +103,18 @@ def test_a_file_whose_name_itk_takes_for_a_word_is_refused(tmp_path, name):
     path.write_bytes(path.read_bytes().replace(b"a.raw", name.encode()))
     with pytest.raises(ImageError, match=r"a\.mhd must name one file of voxels beside it"):
         open_itk(path)
+
+
+def test_voxels_are_checked_however_the_header_says_that_they_are_compressed(tmp_path):
+    write_itk(tmp_path / "a.nrrd", ramp(), compress=True)
+    content, right = (tmp_path / "a.nrrd").read_bytes(), values(open_itk(tmp_path / "a.nrrd"))
+    encoding = next(line for line in content.split(b"\n") if line.startswith(b"encoding: "))
+    for other in (b"encoding: \tgzip", b"Encoding: GZ", b"encoding: gzip\nencoding:=raw", encoding + b"\r"):
+        (tmp_path / "a.nrrd").write_bytes(content.replace(encoding, other))
+        np.testing.assert_array_equal(values(open_itk(tmp_path / "a.nrrd")), right)
+        (tmp_path / "a.nrrd").write_bytes(content.replace(encoding, other)[:-1])
+        with pytest.raises(ImageError, match=r"a\.nrrd is damaged"):
+            values(open_itk(tmp_path / "a.nrrd"))
 
 
 @pytest.mark.parametrize("suffix", [".nrrd", ".mha", ".mhd"])
