@@ -69,7 +69,8 @@ def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     import SimpleITK
 
     while requests.peek(1):  # type: ignore[attr-defined]
-        masks = [SimpleITK.GetImageFromArray(mask) for mask in _receive(requests)]
+        # 16 bits: with 8, UNDECIDED would become 0, and a mask with the value 254 or 255 would never be joined.
+        masks = [SimpleITK.GetImageFromArray(mask.astype(np.uint16)) for mask in _receive(requests)]
         joined = SimpleITK.GetArrayFromImage(SimpleITK.MultiLabelSTAPLE(masks, UNDECIDED))
         _send(joined.astype(np.uint16), answers)
 

@@ -103,6 +103,15 @@ def test_staple_outvotes_one_annotator():
     np.testing.assert_array_equal(join_rule("staple")([drawn(0, 0), drawn(0, 0), drawn(5, 5)], SPEC), drawn(0, 0))
 
 
+@pytest.mark.parametrize("ignore", [9, 254, 255])
+def test_staple_joins_masks_with_any_ignore_value(ignore):
+    spec, first, second = alkit.LabelSpec(("skin", "lesion"), ignore=ignore), drawn(0, 0), drawn(0, 0)
+    first[7, 7] = second[7, 7] = second[6, 0] = ignore
+    joined = join_rule("staple")([first, second], spec)
+    assert joined[7, 7] == joined[6, 0] == ignore, "agreed, and undecided"
+    np.testing.assert_array_equal(joined[:5], drawn(0, 0)[:5])
+
+
 def test_without_simpleitk_the_error_names_the_extra_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(alkit.errors.MissingDependencyError, match=r"alkit\[staple\]"):
