@@ -28,7 +28,7 @@ def repair(
 
     [cyan]alkit repair campaign.db --out repaired.db[/cyan]
     """
-    from alkit.record.repair import repair as save
+    from alkit.record.repairing import repair as save
 
     repaired = save(store, out, trust=trust, files=files, out_files=out_files)
     new = Typed(out, out_files)

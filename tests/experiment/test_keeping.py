@@ -11,7 +11,7 @@ import alkit
 from alkit.errors import ConfigurationError, QueryError
 from alkit.record import Store
 from alkit.record.check import check
-from alkit.record.repair import repair
+from alkit.record.repairing import repair
 from alkit.report.best import best_round
 from alkit.values import AuditFigures, Interval
 

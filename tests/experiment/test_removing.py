@@ -18,7 +18,7 @@ import alkit
 from alkit.errors import ConfigurationError, ConflictError, QueryError, StoreError
 from alkit.record import Store
 from alkit.record.check import check
-from alkit.record.repair import repair
+from alkit.record.repairing import repair
 from alkit.report.campaign import campaign_summary
 from alkit.sharing.kept import kept_results
 

@@ -24,7 +24,7 @@ from alkit.errors import DataError, StoreError
 from alkit.record import Recorded, Store, tables
 from alkit.record.database import _complete
 from alkit.record.digests import digest_of_schema_3
-from alkit.record.repair import repair
+from alkit.record.repairing import repair
 from alkit.record.row_form import has_form
 from alkit.values.ids import check_ids
 

@@ -19,7 +19,7 @@ from alkit.record import Store, guard
 from alkit.record.check import check
 from alkit.record.digests import add, digest
 from alkit.record.journal import chain
-from alkit.record.repair import repair
+from alkit.record.repairing import repair
 
 pytestmark = pytest.mark.sqlite
 

@@ -20,7 +20,7 @@ from alkit.record import journal as module
 from alkit.record.check import check
 from alkit.record.database import Database
 from alkit.record.digests import digest
-from alkit.record.repair import repair
+from alkit.record.repairing import repair
 from alkit.record.taking_back import reject
 
 pytestmark = pytest.mark.sqlite

@@ -12,7 +12,7 @@ from alkit.record import Recorded, Store, remains
 from alkit.record import check as checks
 from alkit.record.check import check
 from alkit.record.journal import Journal
-from alkit.record.repair import repair
+from alkit.record.repairing import repair
 
 pytestmark = pytest.mark.sqlite
 

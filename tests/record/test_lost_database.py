@@ -7,7 +7,7 @@ import pytest
 import alkit
 from alkit.cli import main
 from alkit.record import Recorded, Store
-from alkit.record.repair import repair
+from alkit.record.repairing import repair
 
 pytestmark = pytest.mark.sqlite
 

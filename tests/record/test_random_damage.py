@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import alkit
 from alkit.record import Recorded, Store
-from alkit.record.repair import repair
+from alkit.record.repairing import repair
 
 pytestmark = pytest.mark.sqlite
 

@@ -13,7 +13,7 @@ import alkit
 from alkit.cli import main
 from alkit.record import Recorded, Store
 from alkit.record.check import check
-from alkit.record.repair import repair
+from alkit.record.repairing import repair
 
 pytestmark = pytest.mark.sqlite
 

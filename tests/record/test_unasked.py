@@ -13,7 +13,7 @@ from parts import CLASSES, MeanLearner
 import alkit
 from alkit.record import Store
 from alkit.record.check import check
-from alkit.record.repair import repair
+from alkit.record.repairing import repair
 
 
 def campaign(path, n=6):

@@ -26,7 +26,7 @@ from alkit.record import Recorded, Store, connections, remote
 from alkit.record.check import check
 from alkit.record.elsewhere import begin_elsewhere, ids_at, place_at
 from alkit.record.places import UnreachableError
-from alkit.record.repair import repair
+from alkit.record.repairing import repair
 
 pytestmark = [
     pytest.mark.services,

@@ -25,7 +25,7 @@ from alkit.record.check import check_server
 from alkit.record.database import Database
 from alkit.record.journal import encode
 from alkit.record.journal_objects import JournalObjects
-from alkit.record.repair import repair
+from alkit.record.repairing import repair
 from alkit.record.tables import answers
 
 pytestmark = [pytest.mark.services, pytest.mark.sqlite]  # they do not need to be redirected
@@ -150,7 +150,7 @@ def test_two_unfinished_calls_with_one_start_are_not_completed(store, address, c
     with store.database.reading() as connection:
         position = store.database.position(connection)
     for id in "ab":
-        row = [7, id, "x", 1, "skip", None, "", None, None, "t", None, None]
+        row = [7, id, "x", 1, "skip", None, "", None, None, "2026-01-01T00:00:00+00:00", None, None]
         journal.write(encode([["insert", "answers", row]], position)[0], position)
     assert len(journal.place.names()) == len(before) + 2
     tell(store, skip("c"))

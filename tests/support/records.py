@@ -25,7 +25,7 @@ KIND = os.environ.get("ALKIT_RECORDS", "sqlite")
 
 def redirect(monkeypatch, url, files) -> None:
     """Let each path stand for a campaign of a server, unless `url` is None, and its files be at an address."""
-    for name in ("record.store", "record.existing", "record.repair", "experiment.loop", "cli.stores"):
+    for name in ("record.store", "record.existing", "record.repairing", "experiment.loop", "cli.stores"):
         importlib.import_module(f"alkit.{name}")
     monkeypatch.setenv(address.VARIABLE, files)
     plain = address.locate

@@ -475,6 +475,14 @@ EXAMPLES = {
         "stride": lambda t: None,
     },
     "alkit.strategy": {"name": lambda t: "random"},
+    "alkit.checks.is_number": {"value": lambda t: 2.5},
+    "alkit.record.repair": {
+        "damaged": lambda t: t.folder / "c.db",
+        "out": lambda t: t.folder / "repaired.db",
+        "trust": lambda t: False,
+        "files": lambda t: None,
+        "out_files": lambda t: None,
+    },
     "alkit.checks.check_integer": {
         "name": lambda t: "n",
         "value": lambda t: 3,

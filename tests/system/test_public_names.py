@@ -42,6 +42,7 @@ def test_a_former_name_works_for_one_release_and_names_the_new_one(name):
     with pytest.warns(DeprecationWarning, match=rf"alkit\.{name} is now {re.escape(FORMER[name])}"):
         thing = getattr(alkit, name)
     assert thing is pkgutil.resolve_name(FORMER[name])
+    assert callable(thing)
 
 
 def test_calling_strategies_warns_and_lists_them():

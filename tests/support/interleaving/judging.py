@@ -17,7 +17,7 @@ from alkit.errors import AlkitError
 from alkit.labels.masks import mask_png
 from alkit.record import Store
 from alkit.record.check import check
-from alkit.record.repair import repair
+from alkit.record.repairing import repair
 from alkit.report.campaign import campaign_summary
 
 from .worlds import NEW, World

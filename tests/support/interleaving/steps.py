@@ -16,7 +16,7 @@ import numpy as np
 
 import alkit
 from alkit.record.check import check
-from alkit.record.repair import repair
+from alkit.record.repairing import repair
 from alkit.values import Disputes, People, SelectionRules, Skip, Withdrawal
 
 from .parts import Briefer

@@ -20,7 +20,7 @@ from typing import Any
 
 from alkit.errors import AlkitError
 from alkit.record.check import check
-from alkit.record.repair import repair
+from alkit.record.repairing import repair
 
 from . import campaign, child
 from .campaign import STEPS, Play, World

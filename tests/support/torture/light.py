@@ -69,7 +69,7 @@ def preload() -> None:
     """Import what the children use, and nothing that is large."""
     for name in (
         "experiment.loop", "trained.folder", "oracles.folder.oracle", "features.clustering", "pictures.overlay",
-        "labels.resizing", "record.check", "record.repair",
+        "labels.resizing", "record.check", "record.repairing",
     ):  # fmt: skip
         __import__(f"alkit.{name}")
     clustering._centres = lambda rows, k, rng: rows[:k]  # without scikit-learn and faiss

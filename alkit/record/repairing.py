@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from alkit._files import make_folder
+from alkit.arguments.checked import checked
 from alkit.errors import ConfigurationError, StoreError
 from alkit.record import guard, migrations, tables
 from alkit.record.address import VARIABLE, Address, Server, locate
@@ -61,6 +62,7 @@ class Repaired:
     unknown: tuple[str, ...]
 
 
+@checked
 def repair(
     damaged: str | os.PathLike[str],
     out: str | os.PathLike[str],
@@ -103,7 +105,7 @@ def repair(
     Examples
     --------
     >>> import tempfile
-    >>> from alkit.record import Store
+    >>> from alkit.record import Store, repair
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     store = Store(Path(folder) / "a.db")
     ...     store.declare({"seed": 3})
