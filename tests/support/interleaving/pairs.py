@@ -21,7 +21,8 @@ PARTLY = " open. Try: close it"
 """Words of the error of a removal that is complete but for former values of rows."""
 
 CHOOSE = "ask", "top_up", "review", "alkit ask -n 4", "alkit review -n 1"
-"""Steps that choose as many images as were missing when they began. Withdrawals do not wait for them."""
+"""Steps that choose as many images as were missing when they began. Withdrawals do not wait for them, nor they for
+withdrawals, which take back what was open when they began."""
 
 CACHE_WAIT = "waits for the image cache"
 """What a step says that waits for the lock of the image cache, which the first one holds for a moment."""
@@ -274,7 +275,7 @@ class Trial:
             if again.startswith(("busy:", "error:", "raw:")):
                 self._wrong(point, name, "cannot be repeated", [own[:300], again[:300]])
             end = End((again, other), judging.state(self.scene.world.store))
-        elif self.names[0] in CHOOSE and "withdraw" in self.names[1]:
+        elif any(one in CHOOSE and "withdraw" in two for one, two in (self.names, self.names[::-1])):
             self.tally.counts["a query was withdrawn while others were chosen"] += 1
         elif end.state in (serial.state, reverse.state):
             which = serial if end.state == serial.state else reverse
