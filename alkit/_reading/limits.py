@@ -1,6 +1,7 @@
 """Limits on the size of images, masks and annotations, which are checked before memory is used.
 
-Each limit can be changed by an environment variable, because it belongs to the machine and not to the experiment.
+The limits with a default can be changed by environment variables, because they belong to the machine and not to the
+experiment.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ PIXELS, BYTES = "ALKIT_MAX_PIXELS", "ALKIT_MAX_BYTES"
 
 DEFAULTS = {PIXELS: 180_000_000, BYTES: 200_000_000}
 """Decoding 180 million pixels in colour takes about 1.5 GB of memory; reading 200 MB of JSON takes up to 4 GB."""
+
+MOST_DIGITS = 18
+"""Digits of a number that 64 bits can hold. Python converts texts of more than some thousand digits to no number."""
 
 
 def limit(variable: str) -> int:

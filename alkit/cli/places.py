@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from alkit._files import without_tilde
+from alkit._reading.limits import MOST_DIGITS
 from alkit.errors import ConfigurationError
 from alkit.record.changing import PLACE
 
@@ -120,7 +121,7 @@ class LabelStudioPlace:
 
         return LabelStudioOracle(
             self.url,
-            int(self.project) if self.project.isdecimal() and len(self.project) < 19 else self.project,
+            int(self.project) if self.project.isdecimal() and len(self.project) <= MOST_DIGITS else self.project,
             classes=delivery.spec,
             images=delivery.images,
             control=cast("Kind", self.control),

@@ -71,8 +71,10 @@ def fit(
                 hint="tell() their answers, or withdraw() them",
             )
         done, last = store.rounds(), store.last_model()
-        if last is not None and last[1] == _stamp(parts, store.snapshot()) and not _are_back(parts, store.snapshot()):
-            return done[-1]
+        if last is not None:
+            snapshot = store.snapshot()
+            if last[1] == _stamp(parts, snapshot) and not _are_back(parts, snapshot):
+                return done[-1]
         if tested is not None:
             declare_test(parts.settings, store, tested[0])
         result = commit_round(parts, model, test_labels, next_round(done), {}, tested, warnings=warnings)

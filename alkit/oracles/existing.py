@@ -14,6 +14,7 @@ from pathlib import Path
 
 from alkit._files import without_tilde
 from alkit._reading.inside import leads_out
+from alkit._reading.limits import MOST_DIGITS
 from alkit.errors import AlkitError, DataError, LabelError, nearest
 from alkit.labels.masks import class_ids, read_mask
 from alkit.oracles.annotations import Empty
@@ -25,9 +26,6 @@ from alkit.pools.volumes.scanning import volume_id
 from alkit.values.answers import Answer, Invalid
 from alkit.values.label_spec import Label, LabelSpec, Size
 from alkit.values.queries import Query
-
-MOST_DIGITS = 18
-"""Python converts texts of more than some thousand digits to no number."""
 
 
 def masks_in_folder(oracle: MaskOracle, ids: Collection[str], *, annotator: str = "") -> Iterator[Answer]:

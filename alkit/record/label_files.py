@@ -11,15 +11,13 @@ from typing import Any, cast, get_args
 
 import numpy as np
 
+from alkit._reading.limits import MOST_DIGITS
 from alkit.errors import LabelError
 from alkit.labels.framing import to_working
 from alkit.labels.masks import decode_mask, mask_png, resize_mask
 from alkit.record.store import Store
 from alkit.values.frames import Fit, Frame
 from alkit.values.label_spec import Label, LabelSpec, Size
-
-MOST_DIGITS = 18
-"""Digits of a class id that 64 bits can hold."""
 
 
 @dataclass(frozen=True, eq=False)

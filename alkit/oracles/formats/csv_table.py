@@ -22,6 +22,7 @@ from alkit.oracles.annotations import AnnotatedImage, Content
 from alkit.oracles.class_sets import read_set_table
 from alkit.oracles.formats.format import Format, Page
 from alkit.oracles.label_names import REASONS
+from alkit.oracles.times import seconds_of
 from alkit.values.label_spec import LabelSpec
 
 IMAGES = ("image", "id")
@@ -30,9 +31,6 @@ IMAGE, CLASS = IMAGES[0], "class"
 
 SECONDS = "seconds"
 """Name of the column with the time that an annotator needed."""
-
-LONGEST = 10.0**9
-"""Greatest number of seconds that an annotation can have taken."""
 
 DELIMITERS = ",;\t"
 
@@ -156,10 +154,9 @@ def _seconds(text: str) -> float | None:
     (4.5, None, None, None, None)
     """
     try:
-        seconds = float(text)
+        return seconds_of(float(text))
     except ValueError:
         return None
-    return seconds if 0 <= seconds <= LONGEST else None
 
 
 CSV = Format("csv", ".csv", encode, decode, per=("image",), decode_sets=decode_sets)

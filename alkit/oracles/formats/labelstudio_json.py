@@ -19,11 +19,9 @@ from alkit.oracles.annotations import AnnotatedImage, Content, Region
 from alkit.oracles.formats.close_names import plain_name
 from alkit.oracles.label_names import SKIPPED
 from alkit.oracles.labelstudio.regions import drawn_in, label_of, pixels_of, size_of, tags_and_labels, written
+from alkit.oracles.times import seconds_of
 from alkit.pools.decoding import SUFFIXES
 from alkit.values.label_spec import Size
-
-LONGEST = 10.0**9
-"""Greatest number of seconds that an annotation can have taken."""
 
 
 def is_export(found: object) -> bool:
@@ -66,7 +64,7 @@ def _image(annotation: Any, name: str, also: str) -> AnnotatedImage:
     if not isinstance(result, list) or not all(isinstance(entry, Mapping) for entry in result):
         return AnnotatedImage(name, (0, 0), fault="an annotation without a result", also=also)
     spent = annotation.get("lead_time")
-    seconds = float(spent) if isinstance(spent, int | float) and 0 <= spent <= LONGEST else None
+    seconds = seconds_of(spent)
     if annotation.get("was_cancelled"):
         return AnnotatedImage(name, (0, 0), tags=(SKIPPED,), reason=written(result), also=also, seconds=seconds)
     tags, _ = tags_and_labels(result)

@@ -11,12 +11,9 @@ from alkit.labels.sets import label_of, split_set
 from alkit.oracles.label_names import says_skip, skip_of
 from alkit.oracles.labelstudio.interface import Tags
 from alkit.oracles.labelstudio.regions import mask_of, tags_and_labels, written
-from alkit.oracles.times import revision_of
+from alkit.oracles.times import revision_of, seconds_of
 from alkit.values.answers import Answer, Invalid, Skip
 from alkit.values.label_spec import NONE, Label, LabelSpec, Size
-
-LONGEST = 10.0**9
-"""Greatest number of seconds that an annotation can have taken."""
 
 
 def answer_of(
@@ -57,7 +54,7 @@ def answer_of(
     if isinstance(by, dict):  # some versions send more than the number
         by = by.get("id")
     spent = annotation.get("lead_time")
-    seconds = float(spent) if isinstance(spent, int | float) and 0 <= spent <= LONGEST else None
+    seconds = seconds_of(spent)
     # Only the editor measures a time; predictions that are copied in bulk have none.
     confirmed = seconds is not None and not annotation.get("bulk_created")
     annotator = f"user-{by}" if isinstance(by, int) else ""
