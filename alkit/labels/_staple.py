@@ -6,22 +6,28 @@ ends.
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 import io
-import subprocess
 import sys
 from typing import IO, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from alkit._reading.apart import start_apart
+from alkit._reading.apart import Apart
 from alkit.errors import AlkitError, MissingDependencyError
 from alkit.values.label_spec import Mask
 
 UNDECIDED = 256
 """The value that SimpleITK gives to undecided pixels. No mask contains it."""
+
+MOST_STEPS = 10_000
+"""Most steps of the estimate, which changes by less than 1e-5 long before, unless the masks are almost noise."""
+
+LEAST_CHANGE = 1e-5
+"""The estimate ends when no probability changes by more."""
+
+_worker = Apart("alkit.labels._staple")
 
 
 def estimate(masks: Mask) -> np.ndarray[tuple[int, int], np.dtype[np.uint16]]:
@@ -36,18 +42,12 @@ def estimate(masks: Mask) -> np.ndarray[tuple[int, int], np.dtype[np.uint16]]:
     """
     if importlib.util.find_spec("SimpleITK") is None:
         raise MissingDependencyError("join='staple' needs SimpleITK", hint='pip install "alkit[staple]"')
-    worker = _worker()
     try:
-        _send(masks, cast("IO[bytes]", worker.stdin))
-        return cast("np.ndarray[tuple[int, int], np.dtype[np.uint16]]", _receive(cast("IO[bytes]", worker.stdout)))
+        with _worker.pipes() as (requests, answers):
+            _send(masks, requests)
+            return cast("np.ndarray[tuple[int, int], np.dtype[np.uint16]]", _receive(answers))
     except (OSError, EOFError, ValueError) as reason:
-        _worker.cache_clear()
         raise AlkitError("SimpleITK's STAPLE failed", got=reason, hint="join='majority'") from reason
-
-
-@functools.cache
-def _worker() -> subprocess.Popen[bytes]:
-    return start_apart("alkit.labels._staple")
 
 
 def _send(array: npt.NDArray[Any], pipe: IO[bytes]) -> None:
@@ -71,7 +71,7 @@ def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     while requests.peek(1):  # type: ignore[attr-defined]
         # 16 bits: with 8, UNDECIDED would become 0, and a mask with the value 254 or 255 would never be joined.
         masks = [SimpleITK.GetImageFromArray(mask.astype(np.uint16)) for mask in _receive(requests)]
-        joined = SimpleITK.GetArrayFromImage(SimpleITK.MultiLabelSTAPLE(masks, UNDECIDED))
+        joined = SimpleITK.GetArrayFromImage(SimpleITK.MultiLabelSTAPLE(masks, UNDECIDED, LEAST_CHANGE, MOST_STEPS))
         _send(joined.astype(np.uint16), answers)
 
 

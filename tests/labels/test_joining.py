@@ -1,7 +1,9 @@
 """The labels of several annotators are joined into one label."""
 
 import importlib.util
+import io
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -10,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import alkit
-from alkit.labels._staple import _worker
+from alkit._reading.apart import Apart
+from alkit.labels import _staple
 from alkit.labels.joining import JOINS, join_rule
 
 SPEC = alkit.LabelSpec(("skin", "lesion", "hair"))
@@ -118,8 +121,23 @@ def test_without_simpleitk_the_error_names_the_extra_to_install(monkeypatch):
         join_rule("staple")(rows([0], [1]), SPEC)
 
 
+def test_staple_ends_after_a_limited_number_of_steps(monkeypatch):
+    """SimpleITK has no limit of its own."""
+    asked = []
+    fake = types.SimpleNamespace(
+        GetImageFromArray=np.asarray,
+        GetArrayFromImage=np.asarray,
+        MultiLabelSTAPLE=lambda masks, *options: asked.append(options) or masks[0],
+    )
+    monkeypatch.setitem(sys.modules, "SimpleITK", fake)
+    requests, answers = io.BytesIO(), io.BytesIO()
+    _staple._send(np.eye(3, dtype=np.uint8)[None], requests)
+    _staple._serve(io.BufferedReader(io.BytesIO(requests.getvalue())), answers)
+    assert asked == [(256, 1e-5, 10_000)]
+
+
 def test_staple_imports_nothing_from_the_current_folder(tmp_path, monkeypatch):
-    _worker.cache_clear()
+    monkeypatch.setattr(_staple, "_worker", Apart("alkit.labels._staple"))
     for name in ("SimpleITK", "numpy", "alkit"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit")
     monkeypatch.chdir(tmp_path)
@@ -131,8 +149,8 @@ def test_staple_works_beside_faiss_and_restarts_its_process_after_it_was_killed(
     first = join_rule("staple")(labels, SPEC)
     assert "SimpleITK" not in sys.modules
     assert alkit.features.kmeans(np.eye(3, dtype=np.float32), ["a", "b", "c"], k=2, rng=np.random.default_rng(0)).k == 2
-    _worker().kill()
-    _worker().wait()
+    _staple._worker._running[1].kill()
+    _staple._worker._running[1].wait()
     with pytest.raises(alkit.AlkitError, match="STAPLE failed"):
         join_rule("staple")(labels, SPEC)
     np.testing.assert_array_equal(join_rule("staple")(labels, SPEC), first)

@@ -6,17 +6,17 @@ the facts in the header of a file, or the voxels, which it writes to a ``.npy`` 
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 import json
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
-from alkit._reading.apart import start_apart
+from alkit._reading.apart import Apart
 from alkit.errors import MissingDependencyError
+
+_worker = Apart("alkit.pools.volumes._itk")
 
 
 class ItkError(Exception):
@@ -49,26 +49,18 @@ def write_voxels(path: Path, reader: str, out: Path) -> None:
 def _ask(request: Mapping[str, str]) -> Mapping[str, Any]:
     if importlib.util.find_spec("SimpleITK") is None:
         raise MissingDependencyError("NRRD and MetaImage files need SimpleITK", hint='pip install "alkit[itk]"')
-    worker = _worker()
     try:
-        requests, answers = cast("IO[bytes]", worker.stdin), cast("IO[bytes]", worker.stdout)
-        requests.write(json.dumps(request).encode() + b"\n")
-        requests.flush()
-        if not (line := answers.readline()):
-            raise OSError("SimpleITK ended while it read the file")
-        found: dict[str, Any] = json.loads(line)
+        with _worker.pipes() as (requests, answers):
+            requests.write(json.dumps(request).encode() + b"\n")
+            requests.flush()
+            if not (line := answers.readline()):
+                raise OSError("SimpleITK ended while it read the file")
+            found: dict[str, Any] = json.loads(line)
     except (OSError, ValueError) as reason:
-        _worker.cache_clear()
-        worker.kill()
         raise ItkError(str(reason)) from reason
     if "error" in found:
         raise ItkError(found["error"])
     return found
-
-
-@functools.cache
-def _worker() -> subprocess.Popen[bytes]:
-    return start_apart("alkit.pools.volumes._itk")
 
 
 def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:

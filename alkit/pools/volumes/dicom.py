@@ -47,7 +47,7 @@ class Place:
     path: Path
     frame: int | None
     frames: int
-    scale: tuple[float, float] | None
+    scale: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class DicomSeries:
         for path, own in groupby((self.places[number] for number in numbers), lambda place: place.path):
             places = list(own)
             if places[0].frame is None:
-                yield _read_plane(path, size)
+                yield _read_plane(path, size, places[0].scale)
             else:
                 yield from _read_frames(path, places, size)
 
@@ -200,13 +200,12 @@ def _check_decoder(path: Path, syntax: Any) -> None:
         )
 
 
-def _read_plane(path: Path, size: tuple[int, ...]) -> Plane2D:
+def _read_plane(path: Path, size: tuple[int, ...], scale: tuple[float, float]) -> Plane2D:
     """Return the values of a slice in the unit of its modality, ``(columns, rows)``."""
     found, _ = _read(path, header=False)
     _check_same(path, found, size, 1)
     with _decoding(path):
         pixels = np.asarray(found.pixel_array)
-        scale = float(found.get("RescaleSlope", 1)), float(found.get("RescaleIntercept", 0))
     return _in_unit(path, pixels, size, scale)
 
 
@@ -220,7 +219,7 @@ def _read_frames(path: Path, places: Sequence[Place], size: tuple[int, ...]) -> 
     for place in places:
         with _decoding(path):
             pixels = np.asarray(next(frames))
-        yield _in_unit(path, pixels, size, place.scale or (1.0, 0.0))
+        yield _in_unit(path, pixels, size, place.scale)
 
 
 def _check_same(path: Path, found: Any, size: tuple[int, ...], frames: int) -> None:

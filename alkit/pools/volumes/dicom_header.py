@@ -136,13 +136,9 @@ def _slice(
     first, second, third, fourth, fifth, sixth = map(float, get("ImageOrientationPatient"))
     rows, columns = map(float, get("PixelSpacing"))
     directions = first, second, third, fourth, fifth, sixth
-    scale = None
-    if frame is not None:
-        stated = [get(name) for name in ("RescaleSlope", "RescaleIntercept")]
-        if stated == [None, None]:  # as converters write it that take over the header of a single image
-            stated = [found.get(name) for name in ("RescaleSlope", "RescaleIntercept")]
-        scale = float(stated[0] or 1), float(stated[1] or 0)
-    if not np.isfinite([x, y, z, *directions, rows, columns, *(scale or ())]).all():
+    # Converters write that of the whole file which take over the header of a single image.
+    scale = _scale(path, get) or _scale(path, found.get) or (1.0, 0.0)
+    if not np.isfinite([x, y, z, *directions, rows, columns]).all():
         raise ImageError(f"{path} does not state its place in the patient", got="values that are not finite")
     size = int(found.Rows), int(found.Columns)
     check_shape((*size, 1), 1, str(path))
@@ -157,5 +153,21 @@ def _slice(
         directions,
         (rows, columns),
         None if thickness is None else float(thickness),
-        *((frame[0], frame[1], scale) if frame is not None else ()),
+        scale,
+        *(frame or ()),
     )
+
+
+def _scale(path: Path, get: Get) -> tuple[float, float] | None:
+    """Return slope and intercept, which turn stored values into values; None if neither is stated."""
+    stated = {name: get(name) for name in ("RescaleSlope", "RescaleIntercept")}
+    given = [float(value) for value in stated.values() if value not in (None, "")]
+    if not given:
+        return None
+    if len(given) == 1 or given[0] == 0 or not np.isfinite(given).all():
+        raise ImageError(
+            f"{path} does not state its unit",
+            got=" and ".join(f"{name} {value}" for name, value in stated.items()),
+            expected="a slope other than 0 and an intercept, or neither",
+        )
+    return given[0], given[1]

@@ -48,10 +48,10 @@ class Slice:
         Distance of the rows, and of the columns.
     thickness:
         Thickness of the slice.
+    scale:
+        Slope and intercept, which turn stored values into values.
     frame, frames:
         Number of the slice in a file of several, counted from 0, and how many the file has.
-    scale:
-        Slope and intercept, which turn stored values into values. None: they are read with the pixels.
     """
 
     path: Path
@@ -63,9 +63,9 @@ class Slice:
     directions: tuple[float, ...]
     spacing: tuple[float, float]
     thickness: float | None
+    scale: tuple[float, float] = (1.0, 0.0)
     frame: int | None = None
     frames: int = 1
-    scale: tuple[float, float] | None = None
 
     @property
     def name(self) -> str:

@@ -38,6 +38,15 @@ DATA_FILE = re.compile(rb"^ElementDataFile = *([^\r\n]+)\r?$", re.MULTILINE)
 LONGEST_HEAD = 2**16
 """Greatest number of bytes of the text at the head of a file."""
 
+SCALES = {b"elementtointensityfunctionslope": 1, b"elementtointensityfunctionoffset": 0}
+"""Fields of a MetaImage header that say what stored values mean, with the value that leaves them as they are."""
+
+OLD = (b"oldmin", b"oldmax")
+"""Fields of a NRRD header that say what the least and the greatest value of its type stand for."""
+
+AT_ONCE = 2**20
+"""Bytes of text that are read at once."""
+
 
 @dataclass(frozen=True)
 class ItkFile:
@@ -90,12 +99,14 @@ def _voxels(path: Path, size: int) -> npt.NDArray[Any]:
         if _kept and _kept[0].key == key:
             return _kept[0].values
         _forget()
-        _check_compressed(path, files, size)
+        is_text = _check_stored(path, files, size)
         with ExitStack() as stack:
             folder = stack.enter_context(temporary_folder())
             try:
                 write_voxels(path, READERS[path.suffix.lower()], folder / "voxels.npy")
                 values = np.load(folder / "voxels.npy", mmap_mode="r", allow_pickle=False)
+                if is_text is not None:
+                    _check_text(path, *is_text, values)
             except (ItkError, OSError, ValueError) as reason:
                 raise _damaged(path, reason) from reason
             _kept.append(_Kept(key, values, stack.pop_all()))
@@ -117,11 +128,13 @@ def open_itk(path: Path) -> ItkFile:
     Raises
     ------
     ImageError
-        The file is damaged, names a file elsewhere, is too large, or is not a volume of numbers.
+        The file is damaged, names a file elsewhere, is too large, is not a volume of numbers, or says that its values
+        stand for others, which most programs do not apply.
     MissingDependencyError
         SimpleITK is not installed.
     """
     files = _voxel_files(path)
+    _check_scale(path)
     try:
         header = read_header(path, READERS[path.suffix.lower()])
     except ItkError as reason:
@@ -159,8 +172,7 @@ def _voxel_files(path: Path) -> tuple[Path, ...]:
         The header names a file elsewhere, or several files: a stranger could have any file read in this way.
     """
     try:
-        with path.open("rb") as file:
-            head = file.read(LONGEST_HEAD)
+        head = _head(path)
     except OSError as reason:
         raise _damaged(path, reason) from reason
     if path.suffix.lower() == ".nrrd":
@@ -202,8 +214,69 @@ def _detached(path: Path) -> ImageError:
     return ImageError(f"{path} must contain its voxels", hint="save it as one file")
 
 
-def _check_compressed(path: Path, files: tuple[Path, ...], size: int) -> None:
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(LONGEST_HEAD)
+
+
+def _meta_header(path: Path, head: bytes) -> tuple[dict[bytes, bytes], int]:
+    """Return the fields of a MetaImage header, their names in small letters, and where it ends.
+
+    ITK reads lines that begin with spaces, and takes the last of two fields with one name.
+
+    Raises
+    ------
+    ImageError
+        The header has another form.
+    """
+    end = DATA_FILE.search(head)
+    if end is None:
+        raise ImageError(f"{path} has changed since its header was read")
+    lines = head[: end.end()].splitlines()
+    if not all(re.fullmatch(rb"\w+ ?=.*", line) for line in lines):
+        raise ImageError(f"{path} has a header of another form", expected="a name, = and a value in each line")
+    facts = {name.strip().lower(): value.strip() for name, _, value in (line.partition(b"=") for line in lines)}
+    if len(facts) < len(lines):
+        raise ImageError(f"{path} has a header with a name that occurs twice")
+    return facts, end.end() + 1
+
+
+def _check_scale(path: Path) -> None:
+    """Refuse a header that says that stored values stand for others: ITK, like most programs, shows them as stored.
+
+    Raises
+    ------
+    ImageError
+        The header says so.
+    """
+    head = _head(path)
+    if path.suffix.lower() == ".nrrd":
+        stated = [name for name, _ in _nrrd_header(path, head)[0] if name in OLD]
+    else:
+        facts = _meta_header(path, head)[0]
+        stated = [name for name, plain in SCALES.items() if _number(facts.get(name, b"%d" % plain)) != plain]
+    if stated:
+        raise ImageError(
+            f"{path} can be read in two ways, because its header says that stored values stand for others",
+            got=f"the field {stated[0].decode()}",
+            hint="save the values that are meant, without this field",
+        )
+
+
+def _number(text: bytes) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _check_stored(path: Path, files: tuple[Path, ...], size: int) -> tuple[Path, int] | None:
     """Check the checksum of compressed voxels. ITK does not, and fills what it cannot unpack with any values.
+
+    Returns
+    -------
+    text:
+        The file that has the voxels as text, and where they begin; None if they are not stored as text.
 
     Raises
     ------
@@ -211,43 +284,71 @@ def _check_compressed(path: Path, files: tuple[Path, ...], size: int) -> None:
         The voxels are damaged, or do not take `size` bytes.
     """
     try:
-        with path.open("rb") as file:
-            head = file.read(LONGEST_HEAD)
-            if path.suffix.lower() == ".nrrd":
-                fields, start = _nrrd_header(path, head)
-                if not any(field in fields for field in ((b"encoding", b"gz"), (b"encoding", b"gzip"))):
-                    return
-            else:
-                end = re.search(DATA_FILE.pattern + rb"\n", head, re.M)
-                if end is None or not _is_packed(path, head[: end.end()], files):
-                    return
-                start = end.end()
+        head = _head(path)
+        if path.suffix.lower() == ".nrrd":
+            fields, start = _nrrd_header(path, head)
+            encodings = {value for field, value in fields if field == b"encoding"}
+            is_packed, is_text = bool(encodings & {b"gz", b"gzip"}), bool(encodings & {b"txt", b"text", b"ascii"})
+        else:
+            facts, start = _meta_header(path, head)
+            is_packed, is_text = _is_packed(path, facts, start, files), facts.get(b"binarydata", b"F")[:1] not in b"Tt1"
+        source, start = (files[0], 0) if files else (path, start)
+        if not is_packed:
+            return (source, start) if is_text else None
+        with source.open("rb") as file:
             file.seek(start)
-            content = files[0].read_bytes() if files else file.read()
-        found = check_deflated(content, size, str(path), ImageError)
+            found = check_deflated(file.read(), size, str(path), ImageError)
     except (OSError, zlib.error) as reason:
         raise _damaged(path, reason) from reason
     if found != size:
         raise ImageError(f"{path} is damaged", got=f"{found} bytes of voxels", expected=size)
+    return None
 
 
-def _is_packed(path: Path, head: bytes, files: tuple[Path, ...]) -> bool:
-    """Return whether a MetaImage header says that the voxels are compressed; refuse a header of another form.
+def _is_packed(path: Path, facts: dict[bytes, bytes], start: int, files: tuple[Path, ...]) -> bool:
+    """Return whether a MetaImage header says that the voxels are compressed.
 
-    ITK reads lines that begin with spaces, too, and unpacks only as many bytes as the header says.
+    ITK unpacks only as many bytes as the header says.
     """
-    lines = head.splitlines()
-    if not all(re.fullmatch(rb"\w+ ?=.*", line) for line in lines):
-        raise ImageError(f"{path} has a header of another form", expected="a name, = and a value in each line")
-    facts = {name.strip().lower(): value.strip() for name, _, value in (line.partition(b"=") for line in lines)}
-    if len(facts) < len(lines):
-        raise ImageError(f"{path} has a header with a name that occurs twice")
     if facts.get(b"compresseddata", b"False")[:1] not in b"Tt1":
         return False
-    size = files[0].stat().st_size if files else path.stat().st_size - len(head)
+    size = files[0].stat().st_size if files else path.stat().st_size - start
     if b"headersize" in facts or facts.get(b"compresseddatasize", b"0") not in (b"0", str(size).encode()):
         raise ImageError(f"{path} is damaged", got="another size of its compressed voxels than in its header")
     return True
+
+
+def _check_text(path: Path, source: Path, start: int, values: npt.NDArray[Any]) -> None:
+    """Check that voxels that are stored as text are numbers of their type, of which ITK takes any others for one.
+
+    Raises
+    ------
+    ImageError
+        A number is not one of the type, or there are more or fewer of them than voxels.
+    """
+    kind = np.iinfo(values.dtype) if values.dtype.kind in "iu" else np.finfo(values.dtype)
+    count = 0
+    with source.open("rb") as file:
+        file.seek(start)
+        rest = b""
+        while content := file.read(AT_ONCE):
+            words = (rest + content).replace(b",", b" ")
+            cut = len(words) if len(content) < AT_ONCE else max(words.rfind(b" "), words.rfind(b"\n")) + 1
+            words, rest = words[:cut], words[cut:]
+            numbers = np.array([float(word) for word in words.split()])
+            wrong = (numbers < float(kind.min)) | (numbers > float(kind.max))
+            if values.dtype.kind in "iu":
+                wrong |= numbers != np.rint(numbers)
+            if wrong.any():
+                raise ImageError(
+                    f"{path} has values that its type {values.dtype} cannot hold",
+                    got=f"{numbers[wrong][0]:g}",
+                    expected=f"{kind.min} to {kind.max}",
+                    hint="save it with a larger type",
+                )
+            count += len(numbers)
+    if rest or count != values.size:
+        raise ImageError(f"{path} is damaged", got=f"{count} values as text", expected=values.size)
 
 
 def _damaged(path: Path, reason: Exception) -> ImageError:

@@ -13,7 +13,7 @@ from pydicom.data import get_testdata_file
 from alkit import VolumePool
 from alkit.errors import DataError, ImageError
 from alkit.pools.volumes.dicom import find_series, is_dicom
-from tests.support.volumes import LPS, change, ramp, write_series
+from tests.support.volumes import LPS, change, ramp, write_enhanced, write_series
 
 
 def found(folder):
@@ -246,3 +246,35 @@ def test_a_folder_without_volumes_is_an_error(tmp_path):
     (tmp_path / "notes.txt").write_text("a")
     with pytest.raises(DataError, match="contains no volumes"):
         find_volumes(tmp_path, "**/*", (), {})
+
+
+@pytest.mark.parametrize(
+    ("slope", "intercept"), [(0, 0), (0, -1024), (2, None), (None, -1024), ("", 5), ("1e400", 0), (2, "1e400")]
+)
+@pytest.mark.filterwarnings("ignore:.*DS")
+def test_a_scale_from_which_no_unit_follows_is_refused(tmp_path, slope, intercept):
+    """Classic files had only one value, and enhanced ones were taken as stored, with a slope of 0."""
+    write_series(tmp_path / "classic", ramp(), slope=slope, intercept=intercept)
+    path = write_enhanced(tmp_path / "enhanced" / "a.dcm", ramp())
+    data = pydicom.dcmread(path)
+    for group in data.PerFrameFunctionalGroupsSequence:
+        item = group.PixelValueTransformationSequence[0]
+        for name, value in (("RescaleSlope", slope), ("RescaleIntercept", intercept)):
+            setattr(item, name, value) if value is not None else delattr(item, name)
+    data.save_as(path)
+    series, unusable = found(tmp_path)
+    assert not series
+    assert {id.split("/")[0] for id in unusable} == {"classic", "enhanced"}
+    assert all("does not state its unit: got RescaleSlope" in reason for reason in unusable.values())
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_values_without_a_scale_are_those_that_are_stored(tmp_path, value):
+    write_series(tmp_path / "classic", ramp(), slope=value, intercept=value)
+    path = write_enhanced(tmp_path / "enhanced" / "a.dcm", ramp())
+    data = pydicom.dcmread(path)
+    for group in data.PerFrameFunctionalGroupsSequence:
+        del group.PixelValueTransformationSequence
+    data.save_as(path)
+    for part in found(tmp_path)[0].values():
+        np.testing.assert_array_equal(values(part), ramp())

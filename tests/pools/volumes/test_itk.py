@@ -200,3 +200,78 @@ def test_two_axes_are_refused(tmp_path):
     write_itk(tmp_path / "a.mha", np.zeros((4, 5), np.uint8))
     with pytest.raises(ImageError, match=r"a\.mha must have three axes: got 2 axes"):
         open_itk(tmp_path / "a.mha")
+
+
+NRRD = "NRRD0004\ntype: {type}\ndimension: 3\nsizes: 1 2 2\nencoding: {encoding}\n\n{text}"
+META = (
+    "ObjectType = Image\nNDims = 3\nBinaryData = False\nDimSize = 1 2 2\nElementType = {type}\n"
+    "ElementDataFile = {place}\n{text}"
+)
+
+
+def write_text(folder, kind, text, type="uint8"):
+    path = folder / f"a.{kind.split('-')[0]}"
+    if kind.startswith("nrrd"):
+        path.write_text(NRRD.format(type=type, encoding=kind.partition("-")[2], text=text))
+    else:
+        name = {"uint8": "MET_UCHAR", "int16": "MET_SHORT", "float": "MET_FLOAT"}[type]
+        place = "LOCAL" if kind == "mha" else "a.txt"
+        path.write_text(META.format(type=name, place=place, text=text if kind == "mha" else ""))
+        (folder / "a.txt").write_text(text)
+    return path
+
+
+TEXTS = ["nrrd-ascii", "nrrd-text", "nrrd-TXT", "mha", "mhd"]
+
+
+@pytest.mark.parametrize("kind", TEXTS)
+def test_voxels_that_are_stored_as_text_are_read(tmp_path, kind):
+    np.testing.assert_array_equal(
+        values(open_itk(write_text(tmp_path, kind, "0 7 128\n255\n"))).ravel(), [0, 128, 7, 255]
+    )
+    found = values(open_itk(write_text(tmp_path, kind, "0 -1.5 1e3 2.5\n", "float")))
+    np.testing.assert_array_equal(found.ravel(), [0, 1e3, -1.5, 2.5])
+
+
+@pytest.mark.parametrize("kind", TEXTS)
+@pytest.mark.parametrize(
+    ("type", "text"), [("uint8", "0 999 1 2"), ("uint8", "0 -1 1 2"), ("uint8", "0 1.5 1 2"), ("int16", "40000 0 1 2")]
+)
+def test_numbers_in_a_text_that_its_type_cannot_hold_are_refused(tmp_path, kind, type, text):
+    """ITK read 999 as 231."""
+    with pytest.raises(ImageError, match=rf"a\.\w+ has values that its type {type} cannot hold: got "):
+        values(open_itk(write_text(tmp_path, kind, text + "\n", type)))
+
+
+@pytest.mark.parametrize("kind", TEXTS)
+@pytest.mark.parametrize("text", ["0 1 2", "0 1 2 3 4", "0 1 x 3", "0 1 0x3 3", ""])
+def test_a_text_of_other_words_than_one_number_for_each_voxel_is_refused(tmp_path, kind, text):
+    with pytest.raises(ImageError, match=r"a\.\w+ (is damaged|cannot be read as a volume)"):
+        values(open_itk(write_text(tmp_path, kind, text + "\n")))
+
+
+@pytest.mark.parametrize("suffix", ["nrrd", "mha", "mhd"])
+def test_a_header_that_says_that_values_stand_for_others_is_refused(tmp_path, suffix):
+    path = write(tmp_path / f"a.{suffix}", ramp())
+    content = path.read_bytes()
+    before, fields = {
+        "nrrd": (b"dimension: 3\n", (b"old min: 0\n", b"oldmax: 1000\n")),
+    }.get(
+        suffix,
+        (
+            b"NDims = 3\n",
+            (
+                b"ElementToIntensityFunctionSlope = 2\n",
+                b"ElementToIntensityFunctionOffset = -1024\n",
+                b"ElementToIntensityFunctionSlope = x\n",
+            ),
+        ),
+    )
+    for field in fields:
+        path.write_bytes(content.replace(before, before + field))
+        with pytest.raises(ImageError, match=rf"a\.{suffix} can be read in two ways, because its header says"):
+            open_itk(path)
+    if suffix != "nrrd":
+        plain = b"ElementToIntensityFunctionSlope = 1.0\nElementToIntensityFunctionOffset = 0\n"
+        path.write_bytes(content.replace(before, before + plain))
+        np.testing.assert_array_equal(values(open_itk(path))[..., 0], ramp())

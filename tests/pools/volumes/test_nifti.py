@@ -153,3 +153,12 @@ def test_a_file_of_many_channels_is_not_unpacked_again_for_each_of_them(tmp_path
     assert len(opened) <= 3  # the header, and all slices
     found = pool.read(pool.ids)
     np.testing.assert_allclose(found, values.transpose(2, 3, 1, 0) / 8, atol=1e-4)
+
+
+@pytest.mark.parametrize("slope", [0, np.nan])
+def test_a_slope_of_zero_or_nan_means_that_values_are_those_that_are_stored(tmp_path, slope):
+    path = write_nifti(tmp_path / "a.nii", ramp())
+    content = bytearray(path.read_bytes())
+    content[112:120] = np.array([slope, 5], np.float32).tobytes()
+    path.write_bytes(bytes(content))
+    np.testing.assert_array_equal(np.stack(list(open_nifti(path).planes(0, range(5))), axis=-1), ramp())
