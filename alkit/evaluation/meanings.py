@@ -11,7 +11,7 @@ from alkit.evaluation.kinds import DEFAULTS, TOLERANCE
 Known = TypeVar("Known")
 
 OWN = "a metric of its own"
-"""The meaning of functions and objects: a record knows nothing else of them."""
+"""The meaning of functions and objects, followed by their name; earlier records do not have the name."""
 
 METRICS, MEANINGS, DIRECTIONS = "metrics", "meanings", "directions"
 """Names of a record's facts: the metrics, if they are not the defaults; and what the names of all rounds mean, and
@@ -34,7 +34,7 @@ def meanings(form: Any) -> dict[str, str]:
     >>> meanings(["dice", {"is": "alkit.evaluation:SurfaceDice", "with": {"tolerance": 3}}])
     {'dice': 'dice', 'surface_dice': 'surface_dice with tolerance 3'}
     >>> meanings({"items": [["overlap", "dice"], ["mine", {"named": "project:error"}]]})
-    {'overlap': 'dice', 'mine': 'a metric of its own'}
+    {'overlap': 'dice', 'mine': 'a metric of its own, error'}
     """
     if form is None:
         return {name: name for names in DEFAULTS.values() for name in names}
@@ -56,8 +56,17 @@ def _meaning(name: str | None, metric: Any) -> tuple[str, str]:
         case "alkit.evaluation:PerGroup":
             inner, meaning = _meaning(None, parameters["metric"])
             return f"{name or inner}{BY_GROUP}", meaning
-    own = str(metric.get("named") or metric.get("opaque") or "")
-    return name or own.rpartition(":")[2].rpartition(".")[2], OWN
+    own = _name_of(metric)
+    usual = "partial" if "partial" in metric else own.rpartition(".")[2]
+    return name or usual, f"{OWN}, {own}" if own else OWN
+
+
+def _name_of(metric: Mapping[str, Any]) -> str:
+    """Return the name of a function or of a class in its module, and the arguments that a function is given before."""
+    if isinstance(inner := metric.get("partial"), Mapping):
+        given = [*map(repr, metric.get("args", ())), *(f"{key}={value!r}" for key, value in metric["with"].items())]
+        return f"{_name_of(inner)}({', '.join(given)})"
+    return str(metric.get("named") or metric.get("opaque") or metric.get("is") or "").rpartition(":")[2]
 
 
 def directions(metrics: Metrics) -> dict[str, bool]:
@@ -123,10 +132,19 @@ def falls(figure: str, known: Mapping[str, bool] | None) -> bool:
     return lower_is_better(figure) if said is None else said
 
 
+def is_same(one: str, other: str) -> bool:
+    """Return whether two meanings are the same, as far as they tell.
+
+    >>> is_same("a metric of its own, error", "a metric of its own"), is_same("a metric of its own, error", "dice")
+    (True, False)
+    """
+    return one == other or (OWN in (one, other) and one.startswith(OWN) and other.startswith(OWN))
+
+
 def changed(before: Mapping[str, str], after: Mapping[str, str], figures: Iterable[str]) -> tuple[str, str, str] | None:
     """Return the first of some figures that would change its meaning, with both meanings; None if there is none."""
     for figure in figures:
         old, new = meaning_of(figure, before), meaning_of(figure, after)
-        if old is not None and new is not None and old != new:
+        if old is not None and new is not None and not is_same(old, new):
             return figure, old, new
     return None

@@ -187,9 +187,8 @@ def commit_round(
     dumped = predictor.dumps()
     check_returned(predictor, "dumps", dumped, bytes)
     keep = models_to_keep(parts.store, [*parts.store.rounds(), result])
-    parts.store.commit_round(result, dumped, _stamp(parts, snapshot), consumed, keep)
-    if tested_by:
-        parts.store.revise(TRUTH, lambda before: tested_by)
+    facts = {TRUTH: lambda before: tested_by} if tested_by else {}
+    parts.store.commit_round(result, dumped, _stamp(parts, snapshot), consumed, keep, facts)
     model.replace(predictor)
     return result
 

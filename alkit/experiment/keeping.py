@@ -9,7 +9,7 @@ from alkit.errors import ConfigurationError
 from alkit.evaluation.meanings import DIRECTIONS
 from alkit.record.kept_models import KEEP
 from alkit.record.store import Store
-from alkit.report.best import best_round
+from alkit.report.best import best_round, by_truth
 from alkit.values.rounds import RoundResult
 
 Keep = Literal["last", "best", "all"]
@@ -51,6 +51,9 @@ def models_to_keep(record: Store, rounds: Sequence[RoundResult]) -> frozenset[in
             return frozenset(result.round for result in rounds)
         case "best":
             there = {*record.models(), rounds[-1].round}  # others were deleted before this choice was made
-            best = best_round([result for result in rounds if result.round in there], record.fact(DIRECTIONS))
-            return frozenset() if best is None else frozenset([best])
+            directions, found = record.fact(DIRECTIONS), set[int]()
+            for alike in by_truth(rounds):  # the best one of others may be better than it seems
+                best = best_round([result for result in alike if result.round in there], directions)
+                found |= set() if best is None else {best}
+            return frozenset(found)
     return frozenset()

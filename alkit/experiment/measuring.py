@@ -6,6 +6,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -80,13 +81,15 @@ def evaluate(
         if chosen is None and not elsewhere and measures_on(parts.settings, parts.store, test):
             seconds = {**last.seconds, "evaluate": time.perf_counter() - begun}
             truth = digest_of(test_labels.of(test, oracle, parts.settings.spec, poll), test.ids)
+            warnings = [*last.warnings]
             for sentence in other_truth(parts.store, truth):
                 log.warning("%s", sentence)
-            parts.store.measure_round(last.round, figures, seconds)
+                warnings += [sentence] if len(rounds) > 1 and sentence not in warnings else []
             found = {} if few is None else intervals_of(parts, figures, few, last.round, in_pool=False)
-            further = {"intervals": {name: written_interval(own) for name, own in found.items()}} if found else {}
-            parts.store.set_figures(last.round, {**further, "tested": {"images": len(test.ids)}})
-            parts.store.revise(TRUTH, lambda before: truth)
+            intervals = {name: written_interval(own) for name, own in found.items()}
+            further: dict[str, Mapping[str, Any]] = {"intervals": intervals, "tested": {"images": len(test.ids)}}
+            facts = {TRUTH: lambda before: truth}
+            parts.store.measure_round(last.round, figures, seconds, further, warnings, facts)
         return figures
 
 

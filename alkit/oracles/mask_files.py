@@ -18,6 +18,7 @@ from alkit._files import without_tilde
 from alkit.errors import ConfigurationError, LabelError
 from alkit.labels.masks import read_mask
 from alkit.labels.meaning import Meaning, joined
+from alkit.pools.names import check_inside
 from alkit.values.label_spec import LabelSpec
 
 ID, CLASS = "{id}", "{class}"
@@ -145,13 +146,14 @@ def _filled(pattern: str, id: str, label: str) -> str:
     return re.sub("{id}|{class}", lambda match: id if match[0] == ID else label, pattern)
 
 
-def check_patterns(pattern: str | Sequence[str]) -> tuple[str, ...]:
+def check_patterns(pattern: str | Sequence[str], classes: Sequence[str] = ()) -> tuple[str, ...]:
     """Return the patterns of mask files, after a check.
 
     Raises
     ------
     ConfigurationError
-        A pattern lacks ``{id}``, or only some contain ``{class}``.
+        A pattern lacks ``{id}``, leads out of the folder, perhaps by the name of a class, or only some contain
+        ``{class}``.
     """
     patterns = (pattern,) if isinstance(pattern, str) else tuple(pattern)
     if not patterns:
@@ -159,6 +161,9 @@ def check_patterns(pattern: str | Sequence[str]) -> tuple[str, ...]:
     for one in patterns:
         if ID not in one:
             raise ConfigurationError("pattern must contain {id}", got=repr(one), hint="pattern='{id}.png'")
+        check_inside(one)
+        for name in classes if CLASS in one else ():
+            check_inside(_filled(one, ID, name), name)
     if len({CLASS in one for one in patterns}) > 1:
         raise ConfigurationError("pattern must contain {class} in all patterns or in none", got=", ".join(patterns))
     return patterns

@@ -150,7 +150,7 @@ class MaskOracle(Simulated):
         if not isinstance(self.masks, Mapping) and not without_tilde(self.masks).is_dir():
             what = f"the file {self.masks}" if without_tilde(self.masks).exists() else self.masks
             raise DataError("masks must be an existing folder", got=what, hint="check the path")
-        patterns = check_patterns(self.pattern)
+        patterns = check_patterns(self.pattern, spec.classes)
         files = None if isinstance(self.masks, Mapping) else MaskFiles(str(self.masks), patterns, spec)
         each = files is not None and files.of_each_class
         meaning = make_meaning(spec, self.values, self.threshold, self.instances, of_each_class=each)

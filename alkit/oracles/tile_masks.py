@@ -21,7 +21,7 @@ from alkit.labels.masks import COMPRESSIONS, read_mask
 from alkit.oracles.mask_files import SUFFIXES
 from alkit.oracles.simulated import MaskOracle
 from alkit.pools.base import Subset
-from alkit.pools.names import check_folder
+from alkit.pools.names import check_folder, check_inside
 from alkit.pools.tiles.large import check_complete, leads_elsewhere, region_array
 from alkit.pools.tiles.pool import TilePool, tiles_of
 from alkit.values.answers import Answer, Invalid
@@ -60,7 +60,7 @@ class TileMasks(Mapping[str, npt.NDArray[Any]]):
     DataError
         The folder does not exist, or `pool` does not consist of tiles.
     ConfigurationError
-        `pattern` does not contain ``{image}``.
+        `pattern` does not contain ``{image}``, or leads out of the folder.
     LabelError
         An image has no mask, or several. When a mask is read: it has another size than its image, or cannot be read.
 
@@ -85,6 +85,7 @@ class TileMasks(Mapping[str, npt.NDArray[Any]]):
             raise ConfigurationError("pattern must contain {image}", got=repr(pattern), hint="'{image}.png'")
         self._pool, self._ids = tiles_of(pool), dict.fromkeys(pool.ids)
         names = NAMES if pattern is None else (pattern,)
+        check_inside(names[0])
         self._files: dict[str, Path] = {}
         missing: list[str] = []
         for image in dict.fromkeys(self._pool.parents_of(list(self._ids))):

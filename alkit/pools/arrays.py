@@ -25,6 +25,8 @@ from alkit.values.ids import check_ids
 class ArrayPool(PoolBase):
     """Images given as arrays. The arrays are not copied, so memory-mapped arrays stay on disk.
 
+    Their values must not change while the pool is used: digests, features and scores of the images are computed once.
+
     Parameters
     ----------
     images:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
-from alkit.errors import DataError
+from alkit.errors import ConfigurationError, DataError
 
 OF_SYSTEMS = frozenset({"lost+found", "System Volume Information", "$RECYCLE.BIN"})
 """Folders of operating systems on each disk, which users cannot read."""
@@ -58,6 +58,37 @@ def find_names(folder: Path, pattern: str, unreadable: dict[str, OSError] | None
     for name in _walk(folder, lambda place, error: _may_contain(place, wanted) and errors.update({place: error})):
         if _matches(name.split(os.sep), wanted):
             yield name
+
+
+def check_inside(pattern: str, name: str = "") -> None:
+    """Check that the files of a pattern lie in its folder or below: a record of a stranger may hold the pattern.
+
+    Parameters
+    ----------
+    pattern:
+        Names of files, relative to a folder.
+    name:
+        The name of a class that was put into it.
+
+    Raises
+    ------
+    ConfigurationError
+        It leads out of the folder.
+
+    Examples
+    --------
+    >>> check_inside("train/{id}_mask.png")
+    >>> check_inside("train/../../{id}.png")
+    Traceback (most recent call last):
+    alkit.errors.ConfigurationError: pattern must name files in the folder...
+    """
+    parts = pattern.replace(os.sep, "/").split("/")
+    if ".." in parts or os.path.isabs(pattern) or os.path.splitdrive(pattern)[0]:
+        raise ConfigurationError(
+            "pattern must name files in the folder or below",
+            got=repr(pattern) + (f", by the class {name!r}" if name else ""),
+            hint="name the folder that has them, and a pattern without .. and without a leading slash",
+        )
 
 
 def as_patterns(exclude: str | Sequence[str]) -> tuple[str, ...]:

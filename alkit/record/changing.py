@@ -100,24 +100,28 @@ def restart(
         Names of the facts that stay if the queries are deleted.
     """
     if store.fact(PLACE) is None and store.fact("schedule") is not None:
-        store.delete_queries()
-        store.replace(facts, kept.__contains__, unanswered=True)
+        store.replace(facts, kept.__contains__, unanswered=True, without_queries=True)
         return
     ids = {query.id for query in store.queries()}
     other = any(recorded[name] != facts["configuration"][name] for name in ("strategy", "initial", "seed", "pool"))
     unsent = {entry.query.id for entry in store.snapshot().open if entry.sent_at is None}
     gone = (ids - set(pool.ids)) | (unsent if other else set())
-    if gone:
-        store.withdraw(sorted(gone))
-        log.warning("%d queries of the former settings are withdrawn; answers to them are still taken", len(gone))
-    if ids - gone:
-        log.warning("%d queries of the former settings stay open, because they were sent already", len(ids - gone))
     there = sorted(ids & set(pool.ids))
     former, now = (form.get("terms") for form in (recorded, facts["configuration"]))
     wanted = terms.annotators if isinstance(terms, Terms) and former != now else None
-    store.change_queries(dict(zip(there, mask_sizes(pool, there), strict=True)), wanted)
     new = {name: value for name, value in facts.items() if name != "campaign"}
-    store.replace(new, lambda name: name not in OLD and not name.startswith(CLUSTERS), unanswered=True)
+    store.replace(
+        new,
+        lambda name: name not in OLD and not name.startswith(CLUSTERS),
+        unanswered=True,
+        withdrawn=sorted(gone),
+        sizes=dict(zip(there, mask_sizes(pool, there), strict=True)),
+        wanted=wanted,
+    )
+    if gone:
+        log.warning("%d queries of the former settings are withdrawn; answers to them are still taken", len(gone))
+    if ids - gone:
+        log.warning("%d queries of the former settings stay open, because they were sent already", len(ids - gone))
 
 
 def change_early(store: Store, facts: Mapping[str, Any]) -> None:
@@ -159,7 +163,7 @@ def apply_change(store: Store, recorded: Mapping[str, Any], facts: Mapping[str, 
             f"{store.path} has answers, so only its learner, strategies and size can change: {'; '.join(others)}",
             hint="the recorded settings, or another store",
         )
-    store.change_queries(_sizes(store, pool))
+    sizes = _sizes(store, pool)
     resized = recorded["pool"] != new["pool"]
 
     def kept(name: str) -> bool:
@@ -168,7 +172,7 @@ def apply_change(store: Store, recorded: Mapping[str, Any], facts: Mapping[str, 
 
     new_facts = {name: value for name, value in facts.items() if name != "threads"}
     history = {name: change(store.fact(name)) for name, change in dated(lines).items()}
-    store.replace({**new_facts, **history}, kept)
+    store.replace({**new_facts, **history}, kept, sizes=sizes)
 
 
 def changed_settings(old: Written, new: Written) -> list[str]:

@@ -31,10 +31,16 @@ class ServerLock:
 
     def acquire(self, timeout: float) -> None:
         """Acquire the lock; a :class:`filelock.Timeout` if another connection held it all the time."""
-        if not self.lock_counter:
+        if self.lock_counter:
+            self._own.count += 1
+            return
+        try:
             with self._to.translated():
                 self._take(timeout)
-        self._own.count = self.lock_counter + 1
+            self._own.count = 1
+        except BaseException:  # such as Ctrl-C just after the lock was acquired
+            self.forget()
+            raise
 
     def release(self) -> None:
         """Release the lock once."""

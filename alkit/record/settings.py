@@ -9,14 +9,15 @@ import logging
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from typing import Any, cast
 
 from alkit.configuration.construct import build
 from alkit.configuration.forms import Written, opaque_parts, written_form
 from alkit.configuration.versions import MISSING, NO_PARAMETER
-from alkit.errors import ConfigurationError, ResumeError, StoreError
+from alkit.errors import AlkitError, ConfigurationError, ResumeError, StoreError
 from alkit.labels.joining import Join, one
+from alkit.pools.base import whole_pool
 from alkit.pools.checks import image_shape
 from alkit.pools.digests import digest
 from alkit.protocols import HasDigests, HasSubsets, Pool
@@ -42,6 +43,7 @@ from alkit.record.store import Store
 from alkit.record.terms import Terms
 from alkit.rng import Stream, threads
 from alkit.values.label_spec import LabelSpec
+from alkit.values.progress import quiet
 
 log = logging.getLogger(__name__)
 
@@ -225,6 +227,12 @@ class Settings:
                 got="; ".join(reasons),
                 hint="restore them, or pool=alkit.ImagePool(FOLDER) with the folder that contains them",
             )
+        if added := _added_since(pool, gone):
+            raise ResumeError(
+                f"pool lists the images as they were before some were added, which {self._store.path} has",
+                got=f"no {_list(added)}",
+                hint="open the folder again, with the same parameters",
+            )
         if gone:
             log.warning("these images are missing and not used: %s", _list(gone))
         if (new := [id for id in there if id not in before]) and isinstance(pool, HasSubsets):
@@ -391,6 +399,19 @@ UNUSABLE = "unusable"
 def _images(pool: Pool) -> dict[str, str] | None:
     """Return by id a digest of each image; None if the pool has no digests."""
     return {id: found[:16] for id, found in pool.digests().items()} if isinstance(pool, HasDigests) else None
+
+
+def _added_since(pool: Pool, ids: Sequence[str]) -> list[str]:
+    """Return those of some images that a pool lacks only because its folder was read before they were there."""
+    whole = whole_pool(pool)
+    own = set(whole.ids)
+    if not ids or not hasattr(whole, "path") or not is_dataclass(whole):
+        return []
+    try:
+        again: Any = replace(cast(Any, whole), groups=None, report=quiet)
+    except (AlkitError, TypeError):
+        return []
+    return sorted((set(ids) & set(again.ids)) - own)
 
 
 def as_spec(classes: LabelSpec | Sequence[str]) -> LabelSpec:

@@ -351,16 +351,17 @@ class Store:
         self.database.check_writable()
         if (lock := self._locks.get(os.getpid())) is None:
             lock = self._locks[os.getpid()] = self.database.backend.lock()
+        depth = lock.lock_counter
         try:
-            lock.acquire(timeout=self.wait)
-        except Timeout as reason:
-            raise StoreBusyError(
-                f"another process is working on {self.path}, and still was after {self.wait:g} s",
-                hint="let it finish, or stop it: nothing committed is lost",
-            ) from reason
-        except OSError as reason:
-            raise StoreError(f"cannot lock {self.path} ({reason.strerror})") from reason
-        try:
+            try:
+                lock.acquire(timeout=self.wait)
+            except Timeout as reason:
+                raise StoreBusyError(
+                    f"another process is working on {self.path}, and still was after {self.wait:g} s",
+                    hint="let it finish, or stop it: nothing committed is lost",
+                ) from reason
+            except OSError as reason:
+                raise StoreError(f"cannot lock {self.path} ({reason.strerror})") from reason
             if self._opened and lock.lock_counter == 1:
                 with self.database.reading() as connection:
                     agrees = self.database.agrees(connection)
@@ -368,7 +369,8 @@ class Store:
                     self.database.complete()
             yield
         finally:
-            lock.release()
+            while lock.lock_counter > depth:  # also if Ctrl-C came just after the lock was acquired
+                lock.release()
 
     # Facts: values that hold for the whole experiment.
 
@@ -437,8 +439,29 @@ class Store:
             self.database.insert(connection, facts, [{"name": name, "value": stored_json(name, after)}])
 
     @checked
-    def replace(self, values: Mapping[str, Any], keep: Callable[[str], bool], *, unanswered: bool = False) -> None:
-        """Record facts and forget all others, except those whose name is kept, in one transaction.
+    def replace(
+        self,
+        values: Mapping[str, Any],
+        keep: Callable[[str], bool],
+        *,
+        unanswered: bool = False,
+        without_queries: bool = False,
+        withdrawn: Sequence[str] = (),
+        sizes: Mapping[str, Sequence[Size]] | None = None,
+        wanted: int | None = None,
+    ) -> None:
+        """Record facts and forget all others, except those whose name is kept, in one transaction with the queries.
+
+        Parameters
+        ----------
+        unanswered:
+            Whether the record must have no answer.
+        without_queries:
+            Whether all queries are deleted, none of which was answered, and their invalid answers.
+        withdrawn:
+            Images whose queries are closed, as :meth:`withdraw` does it.
+        sizes, wanted:
+            By image the sizes that its masks may have, and the number of answers that its query wants; None leaves it.
 
         Raises
         ------
@@ -448,6 +471,12 @@ class Store:
         with self.database.transaction() as connection:
             if unanswered:
                 self._check_unanswered(connection)
+            if without_queries:
+                self._delete_queries(connection)
+            if withdrawn:
+                self._withdraw(connection, withdrawn)
+            if sizes:
+                self._change_queries(connection, sizes, wanted)
             known = [row[0] for row in self.database.rows(connection, facts)]
             gone = [name for name in known if name not in LASTING and (name in values or not keep(name))]
             for part in chunks(gone):
@@ -618,26 +647,28 @@ class Store:
         that selection.
         """
         with self.database.transaction() as connection:
-            for part in chunks(ids):
-                found = self.database.rows(connection, queries, queries.c.id.in_(part))
-                terms = self.database.rows(connection, query_terms, query_terms.c.purpose == "review")
-                of_reviews = {row[:2] for row in terms}
-                found = [row for row in found if (row[:2] in of_reviews) == reviews]
-                self.database.change(connection, queries, found, withdrawn=True)
-            asked = sa.select(queries.c.round).where(queries.c.withdrawn == 0)
-            done = sa.select(rounds.c.round)
-            column = pseudo_labels.c.round
-            self.database.delete(connection, pseudo_labels, column.not_in(asked), column.not_in(done))
+            self._withdraw(connection, ids, reviews=reviews)
 
-    @checked
-    def change_queries(self, sizes: Mapping[str, Sequence[Size]], wanted: int | None = None) -> None:
-        """Set the sizes that masks of these images may have, and the number of wanted answers; None leaves it."""
-        with self.database.transaction() as connection:
-            for row in self.database.all_rows(connection, queries):
-                if row[3] in sizes:
-                    text = stored_json("sizes", list(sizes[row[3]]))
-                    number = row[7] if wanted is None else wanted
-                    self.database.change(connection, queries, [row], sizes=text, wanted=number)
+    def _withdraw(self, connection: sa.Connection, ids: Sequence[str], *, reviews: bool = False) -> None:
+        for part in chunks(ids):
+            found = self.database.rows(connection, queries, queries.c.id.in_(part))
+            terms = self.database.rows(connection, query_terms, query_terms.c.purpose == "review")
+            of_reviews = {row[:2] for row in terms}
+            found = [row for row in found if (row[:2] in of_reviews) == reviews]
+            self.database.change(connection, queries, found, withdrawn=True)
+        asked = sa.select(queries.c.round).where(queries.c.withdrawn == 0)
+        done = sa.select(rounds.c.round)
+        column = pseudo_labels.c.round
+        self.database.delete(connection, pseudo_labels, column.not_in(asked), column.not_in(done))
+
+    def _change_queries(
+        self, connection: sa.Connection, sizes: Mapping[str, Sequence[Size]], wanted: int | None
+    ) -> None:
+        for row in self.database.all_rows(connection, queries):
+            if row[3] in sizes:
+                text = stored_json("sizes", list(sizes[row[3]]))
+                number = row[7] if wanted is None else wanted
+                self.database.change(connection, queries, [row], sizes=text, wanted=number)
 
     @checked
     def revise_queries(
@@ -695,12 +726,12 @@ class Store:
             Another process has just recorded an answer.
         """
         with self.database.transaction() as connection:
-            self._check_unanswered(connection)
-            self.database.delete(connection, queries)
-            self.database.delete(connection, query_terms)
-            self.database.delete(connection, answers)
-            self.database.delete(connection, answer_queries)
-            self.database.delete(connection, pseudo_labels)
+            self._delete_queries(connection)
+
+    def _delete_queries(self, connection: sa.Connection) -> None:
+        self._check_unanswered(connection)
+        for table in (queries, query_terms, answers, answer_queries, pseudo_labels):
+            self.database.delete(connection, table)
 
     @checked
     def mark_sent(self, ids: Collection[str]) -> None:
@@ -899,6 +930,7 @@ class Store:
         labels: str,
         consumed: Collection[int] = (),
         keep: Collection[int] = (),
+        facts_now: Mapping[str, Callable[[Any], Any]] | None = None,
     ) -> None:
         """Record a finished round completely, with its model, and back the database up.
 
@@ -912,6 +944,8 @@ class Store:
             Numbers of the answers that the model was trained on or measured by.
         keep:
             Earlier rounds whose models stay, if they are still there.
+        facts_now:
+            Facts to replace in the same transaction, as in :meth:`revise_queries`.
         """
         name = self.keep(model, ".model")
         with self.database.transaction() as connection:
@@ -936,6 +970,8 @@ class Store:
             self.database.insert(connection, rounds, [row])
             self._set_figures(connection, result.round, figures_of(result))
             self._revise(connection, UNASKED, lambda before: _with_count(before, result))
+            for fact, change in (facts_now or {}).items():
+                self._revise(connection, fact, change)
         self.contents.delete([other for other in self.contents.names(".model") if other not in named])
         try:
             self.database.backend.back_up()
@@ -958,26 +994,46 @@ class Store:
         self.database.change(connection, answers, dropped, used_until=last)
 
     @checked
-    def measure_round(self, round: int, metrics: Mapping[str, float], seconds: Mapping[str, float]) -> None:
-        """Record the metrics of a committed round's model, and the times of its stages."""
-        texts = {
+    def measure_round(
+        self,
+        round: int,
+        metrics: Mapping[str, float],
+        seconds: Mapping[str, float],
+        figures: Mapping[str, Mapping[str, Any]] | None = None,
+        warnings: Sequence[str] | None = None,
+        facts_now: Mapping[str, Callable[[Any], Any]] | None = None,
+    ) -> None:
+        """Record what the model of a committed round was measured by, all or nothing.
+
+        Parameters
+        ----------
+        metrics, seconds:
+            Its metrics, and the times of its stages.
+        figures:
+            Further figures by name, in place of those of the same names; an empty mapping removes one.
+        warnings:
+            All warnings of the round; None for those that it has.
+        facts_now:
+            Facts to replace in the same transaction, as in :meth:`revise_queries`.
+        """
+        texts: dict[str, str | None] = {
             "metrics": stored_json("metrics", metrics),
             "seconds": stored_json("seconds", seconds),
         }
+        if warnings is not None:
+            texts["warnings"] = stored_json("warnings", warnings) if warnings else None
         with self.database.transaction() as connection:
             found = self.database.rows(connection, rounds, rounds.c.round == round)
             self.database.change(connection, rounds, found, **texts)
-
-    @checked
-    def set_figures(self, round: int, figures: Mapping[str, Mapping[str, Any]]) -> None:
-        """Record further figures of a committed round by name, in place of those of the same names."""
-        with self.database.transaction() as connection:
-            self._set_figures(connection, round, figures)
+            self._set_figures(connection, round, figures or {})
+            for name, change in (facts_now or {}).items():
+                self._revise(connection, name, change)
 
     def _set_figures(self, connection: sa.Connection, round: int, figures: Mapping[str, Mapping[str, Any]]) -> None:
         names = round_figures.c.name.in_(list(figures))
         self.database.delete(connection, round_figures, round_figures.c.round == round, names)
-        rows = [{"round": round, "name": name, "value": stored_json(name, value)} for name, value in figures.items()]
+        named = {name: value for name, value in figures.items() if value}
+        rows = [{"round": round, "name": name, "value": stored_json(name, value)} for name, value in named.items()]
         self.database.insert(connection, round_figures, rows)
 
     def last_model(self) -> tuple[str, str] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from alkit.evaluation.meanings import falls
+from alkit.record.testsets import OTHER_TRUTH
 from alkit.report.audit import audited_history
 from alkit.values.rounds import RoundResult
 
@@ -12,8 +13,9 @@ from alkit.values.rounds import RoundResult
 def best_round(rounds: Sequence[RoundResult], directions: Mapping[str, bool] | None = None) -> int | None:
     """Return the round with the best main metric, the earliest of equal ones; None if no round was measured.
 
-    Only rounds that were measured as the last one was are compared: on a test set, on labels held out, or on the audit
-    set, there by the gains on the images of both rounds (:func:`alkit.report.audit.audited_history`).
+    Only rounds that were measured as the last one was are compared: on a test set with the same labels, on labels held
+    out, or on the audit set, there by the gains on the images of both rounds
+    (:func:`alkit.report.audit.audited_history`).
 
     Parameters
     ----------
@@ -27,7 +29,8 @@ def best_round(rounds: Sequence[RoundResult], directions: Mapping[str, bool] | N
     >>> best_round([RoundResult(0, (), 4, {"dice": 0.7}), RoundResult(1, (), 8, {"dice": 0.6}), RoundResult(2, (), 9)])
     0
     """
-    measured = [result for result in rounds if result.metrics]
+    *_, last = by_truth(rounds) or [[]]
+    measured = [result for result in last if result.metrics]
     if not measured:
         return None
     how, name = measured[-1].measured_on, next(iter(measured[-1].metrics))
@@ -37,3 +40,18 @@ def best_round(rounds: Sequence[RoundResult], directions: Mapping[str, bool] | N
     lower = falls(name, directions)
     known = [result for result in alike if name in result.metrics]
     return min(known, key=lambda result: result.metrics[name] if lower else -result.metrics[name]).round
+
+
+def by_truth(rounds: Sequence[RoundResult]) -> list[list[RoundResult]]:
+    """Return rounds in order, apart as far as the labels of the test set have changed between them.
+
+    >>> changed = RoundResult(1, (), 8, {"dice": 0.6}, warnings=(OTHER_TRUTH,))
+    >>> [len(part) for part in by_truth([RoundResult(0, (), 4, {"dice": 0.7}), changed, RoundResult(2, (), 9)])]
+    [1, 2]
+    """
+    parts: list[list[RoundResult]] = []
+    for result in rounds:
+        if not parts or OTHER_TRUTH in result.warnings:
+            parts.append([])
+        parts[-1].append(result)
+    return parts

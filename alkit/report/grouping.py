@@ -9,7 +9,7 @@ from typing import Any
 
 from alkit.errors import ConfigurationError, nearest
 from alkit.evaluation.fitness import about_model, without_fix
-from alkit.evaluation.meanings import meaning_of
+from alkit.evaluation.meanings import is_same, meaning_of
 from alkit.record.testsets import OTHER_TRUTH
 from alkit.report.compared import Method
 from alkit.report.methods import different_keys, flatten, key_of, name_forms
@@ -42,7 +42,7 @@ def check_meaning(runs: Sequence[Run], metric: str) -> None:
     known = [(run, meaning) for run in runs if (meaning := meaning_of(metric, run.meanings)) is not None]
     for run, meaning in known[1:]:
         first, other = known[0]
-        if meaning != other:
+        if not is_same(meaning, other):
             raise ConfigurationError(
                 f"{metric!r} must be the same metric in all records",
                 got=f"{other} in {first.record}, and {meaning} in {run.record}",

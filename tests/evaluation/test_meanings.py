@@ -1,5 +1,7 @@
 """A name does not stand for two metrics in one curve or comparison."""
 
+from functools import partial
+
 import pytest
 
 from alkit.errors import ConfigurationError
@@ -12,6 +14,14 @@ SCHEDULE = {"start": 3, "batch": 2, "rounds": 0}
 
 def half(predicted, truth):
     return 0.5
+
+
+def exact(predicted, truth):
+    return float((predicted == truth).all())
+
+
+def near(predicted, truth, by):
+    return float(abs((predicted == 1).sum() - (truth == 1).sum()) <= by)
 
 
 def measured(world, store, metrics, rounds=0, **arguments):
@@ -39,9 +49,12 @@ def test_records_that_measure_other_things_by_one_name_are_not_compared(world, t
         ([SurfaceDice(0)], ["surface_dice"]),
         (None, {"dice": "iou"}),
         (["dice"], {"dice": half}),
+        ({"mine": half}, {"mine": exact}),
+        ({"mine": partial(near, by=1)}, {"mine": partial(near, by=2)}),
+        ([partial(near, by=1)], [partial(near, by=2)]),
         ([PerGroup(SurfaceDice(2), {"groups": ""})], [PerGroup("surface_dice", {"groups": ""})]),
     ],
-    ids=["tolerance", "default", "function", "groups"],
+    ids=["tolerance", "default", "function", "another function", "other arguments", "partial", "groups"],
 )
 def test_a_name_keeps_its_meaning_in_all_rounds(world, tmp_path, first, second):
     def filled(metrics):

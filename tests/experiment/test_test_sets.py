@@ -6,7 +6,9 @@ from parts import CLASSES
 
 import alkit
 from alkit.errors import ResumeError
+from alkit.record.database import Database
 from alkit.report import compare
+from alkit.report.best import best_round
 
 
 def fitted(world, n, **arguments):
@@ -132,3 +134,49 @@ def test_a_correction_that_comes_while_a_round_is_labelled_is_taken(world):
     assert (corrected.id, corrected.revision) == (results[0].ids[0], 2)
     assert experiment.label(corrected).all()
     assert [standing.state.value for standing in experiment.standings()] == ["consumed"] * 7
+
+
+def test_what_a_model_is_measured_by_is_recorded_in_one_step(world, monkeypatch):
+    experiment, masks = fitted(world, 3), dict(world.masks)
+    small = world.test.subset(world.test.ids[:8])
+    experiment.evaluate(small, alkit.MaskOracle(masks, CLASSES))
+    first, ends = experiment.history[-1], 0
+    for id in small.ids:
+        masks[id] = 1 - masks[id]
+    end = Database._write_journal
+
+    def count(database, connection):
+        nonlocal ends
+        found = end(database, connection)
+        ends += found is not None
+        return found
+
+    monkeypatch.setattr(Database, "_write_journal", count)
+    experiment.evaluate(small, alkit.MaskOracle(masks, CLASSES))
+    assert ends == 1
+    last = experiment.history[-1]
+    assert last.metrics["dice"] == last.intervals["dice"].value != first.metrics["dice"]
+    experiment.tell({id: world.masks[id] for id in experiment.ask(3)})
+    ends = 0
+    experiment.fit(test=small, oracle=alkit.MaskOracle(world.masks, CLASSES))
+    assert ends == 1
+
+
+def test_metrics_by_other_labels_of_the_test_set_are_not_compared(world, tmp_path):
+    oracle = alkit.MaskOracle(dict(world.masks), CLASSES)
+    wrong = alkit.MaskOracle({id: 1 - mask for id, mask in world.masks.items()}, CLASSES)
+    experiment = fitted(world, 3, keep="best")
+    for now in (oracle, oracle, wrong, wrong):
+        experiment.evaluate(world.test, now)
+        experiment.tell({id: world.masks[id] for id in experiment.ask(3)})
+        experiment.fit()
+    experiment.evaluate(world.test, wrong)
+    rounds = experiment.history
+    changed = ["labels of the test set have changed" in " ".join(result.warnings) for result in rounds]
+    assert changed == [False, False, True, False, False]
+    dice = [result.metrics["dice"] for result in rounds]
+    alike = [2, 3, 4]
+    assert best_round(rounds) == max(alike, key=lambda number: (dice[number], -number))
+    earlier, later = max([0, 1], key=dice.__getitem__), max([2, 3], key=dice.__getitem__)
+    assert experiment._parts.store.models().keys() >= {earlier, 4}
+    assert later in experiment._parts.store.models() or dice[4] >= dice[later]

@@ -66,6 +66,33 @@ def test_labels_of_images_that_another_process_has_added_are_not_left_out_of_the
     assert other.fit().n_labels == 2
 
 
+def test_images_that_were_added_since_a_folder_was_listed_are_not_missing(tmp_path):
+    def pool():
+        return alkit.ImagePool(tmp_path / "images", cache=tmp_path / "cache")
+
+    def opened(pool):
+        strategy = alkit.strategy("random")
+        return alkit.Experiment(pool, alkit.testing.Brightness(), strategy, tmp_path / "d.db", classes=("a", "b"))
+
+    def add(ids):
+        for id, image in zip(ids, np.random.default_rng(0).integers(0, 255, (9, 16, 16), np.uint8), strict=False):
+            Image.fromarray(image).save(tmp_path / f"images/{id}.png")
+
+    (tmp_path / "images").mkdir()
+    add("abc")
+    one, listed = opened(pool()), pool()
+    (id,) = one.ask(1)
+    one.tell({id: np.eye(16, dtype=np.uint8)})
+    add("abcdef")
+    one.grow(pool())
+    with pytest.raises(ResumeError, match="pool lists the images as they were before some were added"):
+        opened(listed)
+    assert not Store(tmp_path / "d.db").fact("unusable")
+    (tmp_path / "images/f.png").unlink()
+    opened(pool())
+    assert Store(tmp_path / "d.db").fact("unusable") == {"f": "it is missing"}
+
+
 def test_a_removed_image_is_not_added_again_by_a_process_that_began_before(opened):
     one, other = opened(), opened()
     other.remove("a", "consent withdrawn")

@@ -81,6 +81,14 @@ def test_a_missing_folder_and_a_pattern_without_an_id_are_refused(tmp_path):
         MaskOracle(tmp_path, TWO, pattern="mask.png")
 
 
+@pytest.mark.parametrize("pattern", ["../{id}.png", "a/../../{id}*.png", "/{id}.png", "{class}/{id}.png"])
+def test_a_pattern_does_not_lead_out_of_its_folder(tmp_path, pattern):
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(MASK).save(tmp_path / "x.png")
+    with pytest.raises(ConfigurationError, match="pattern must name files in the folder or below: got"):
+        MaskOracle(tmp_path / "masks", ("skin", ".." if "class" in pattern else "lesion"), pattern=pattern)
+
+
 def test_masks_can_be_a_mapping():
     oracle = MaskOracle({"a": MASK}, THREE)
     np.testing.assert_array_equal(oracle.read("a"), MASK)

@@ -9,6 +9,7 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from records import change
 
 from alkit import Query, RoundResult, _files
@@ -118,9 +119,12 @@ def test_the_query_of_an_answer_and_further_figures_of_a_round_are_kept(store):
     again = Store(store.path)
     assert [answer.query for answer in again.answers()] == ["r00-0000", None]
     assert again.rounds() == [result]
-    again.set_figures(0, {"stability": {"changed": 0.5}})
+    again.measure_round(0, {}, {}, {"stability": {"changed": 0.5}})
     assert store.rounds()[0].stability == {"changed": 0.5}
     assert store.outline()[0][0].stability == {"changed": 0.5}
+    again.measure_round(0, {"dice": 0.5}, {}, {"stability": {}}, ["It is so."], {"test_labels": lambda before: "t"})
+    assert store.rounds()[0].stability == {}
+    assert (store.rounds()[0].warnings, store.fact("test_labels")) == (("It is so.",), "t")
 
 
 def test_a_query_keeps_the_first_time_at_which_it_was_sent(store):
@@ -367,6 +371,21 @@ def test_a_second_process_waits_and_then_raises_an_error(store):
     finally:
         release.set()
         child.join()
+
+
+def test_an_interrupt_just_after_the_lock_was_acquired_does_not_keep_it(store, monkeypatch):
+    acquire = FileLock.acquire
+
+    def interrupted(lock, *args, **kwargs):
+        acquire(lock, *args, **kwargs)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FileLock, "acquire", interrupted)
+    with pytest.raises(KeyboardInterrupt), store.exclusive():
+        pass
+    monkeypatch.undo()
+    with Store(store.path, wait=0.2).exclusive():
+        pass
 
 
 def test_the_lock_of_a_killed_process_is_free(store):

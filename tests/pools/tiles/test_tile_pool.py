@@ -206,6 +206,8 @@ def test_masks_of_tiles_are_cut_out_of_masks_of_images(folder):
     pool = opened(folder, stride=40)
     with pytest.raises(Exception, match=r"b has no mask: expected a file such as .*b\.png"):
         alkit.oracles.TileMasks(pool, masks)
+    with pytest.raises(ConfigurationError, match="pattern must name files in the folder or below"):
+        alkit.oracles.TileMasks(pool, masks, "../{image}.png")
     Image.fromarray(whole[:40, :40]).save(masks / "b.png")
     cut = alkit.oracles.TileMasks(pool, masks)
     assert len(cut) == len(pool)
