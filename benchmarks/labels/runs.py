@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -106,34 +105,14 @@ class ModelView(ArrayView):
         return self.scoring
 
 
-@dataclass(frozen=True)
-class Training:
-    """What a run asks for: the model of a budget, which has this number in the run."""
-
-    task: Task
-    labelled: LabelledPictures
-    number: int
-    previous: Predictor | None
-
-
-class Trained(NamedTuple):
-    """A model, and the seconds that its training took, or its share of them."""
-
-    model: Predictor
-    seconds: float
-
-
 class Fitter(Protocol):
-    """Trains the learner of runs."""
+    """Trains the learner of a run."""
 
     engine: str
     machine: str
 
-    def fit(self, trainings: Sequence[Training]) -> Iterator[Trained]:
-        """Yield the model of each training. It is good until the next one is asked for."""
-
-    def length(self, training: Training) -> int:
-        """Return the length of a training: those of one length may be made at once."""
+    def fit(self, task: Task, labelled: LabelledPictures, number: int, previous: Predictor | None) -> Predictor:
+        """Return the model of a budget, which has this number in the run."""
 
     def carries_on(self, task: Task) -> bool:
         """Return whether a model depends on that of the budget before."""
@@ -204,10 +183,6 @@ def _append(file: Path, entry: dict[str, object]) -> None:
         opened.write(text.encode())
 
 
-Run = Generator[Training, Trained, None]
-"""A run that asks for one training after the other."""
-
-
 def play(
     task: Task,
     pictures: Pictures,
@@ -217,14 +192,17 @@ def play(
     *,
     done: frozenset[int] = frozenset(),
     known: Mapping[int, Sequence[str]] | None = None,
+    goes_on: Callable[[], bool] = lambda: True,
     budgets: Sequence[int] | None = None,
-) -> Run:
+) -> None:
     """Play a run, and write each budget when it is finished.
 
     Parameters
     ----------
     done, known:
         Budgets that have a row, and chosen images of budgets, of an earlier call.
+    goes_on:
+        Asked before each training; the run is left if it returns False.
     budgets:
         Numbers of labels. Default: those of the data set.
     """
@@ -244,35 +222,12 @@ def play(
         if labels in done and not fitter.carries_on(task) and _is_known(wanted, number, known):
             model = None
             continue
-        choosing = time.monotonic() - start
-        model, fitting = yield Training(task, LabelledPictures(pictures, chosen), number, model)
+        if not goes_on():
+            return
+        model = fitter.fit(task, LabelledPictures(pictures, chosen), number, model)
         if labels not in done:
             found = measure(model, pictures, test)
-            book.add_row(row_of(task, pictures, labels, found, test, chosen, choosing + fitting, fitter, commit))
-
-
-def play_together(runs: Iterable[Run], fitter: Fitter, goes_on: Callable[[], bool] = lambda: True) -> None:
-    """Play runs, and let the fitter make trainings of one length at once.
-
-    Parameters
-    ----------
-    goes_on:
-        Asked before trainings; the runs are left if it returns False.
-    """
-    waiting: list[tuple[Run, Training]] = []
-
-    def resume(run: Run, trained: Trained | None) -> None:
-        with suppress(StopIteration):
-            waiting.append((run, next(run) if trained is None else run.send(trained)))
-
-    for run in runs:
-        resume(run, None)
-    while waiting and goes_on():
-        length = fitter.length(waiting[0][1])
-        now = [pair for pair in waiting if fitter.length(pair[1]) == length]
-        waiting = [pair for pair in waiting if fitter.length(pair[1]) != length]
-        for (run, _), trained in zip(now, fitter.fit([training for _, training in now]), strict=True):
-            resume(run, trained)
+            book.add_row(row_of(task, pictures, labels, found, test, chosen, time.monotonic() - start, fitter, commit))
 
 
 def _is_known(wanted: Sequence[int], number: int, known: Mapping[int, Sequence[str]]) -> bool:

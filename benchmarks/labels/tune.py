@@ -3,26 +3,30 @@
     python -m benchmarks.labels.tune --data DIR --device cuda --out benchmarks/results/labels/tuning.csv
 
 Each row is a training on the first labels of a random order of the tuning images, measured on the last third of this
-order. All trainings of a setting run side by side: see :mod:`benchmarks.labels.graphs`.
+order. Processes train by CUDA graphs: see :mod:`benchmarks.labels.graphs`.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+import math
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
+import joblib
 import numpy as np
+import torch
 
 from benchmarks import rows
 from benchmarks.labels.data import Key, Pictures, load
-from benchmarks.labels.graphs import GraphFitter
 from benchmarks.labels.protocol import FULL, Task
-from benchmarks.labels.runs import LabelledPictures, Training, measure
+from benchmarks.labels.runs import LabelledPictures, measure
 from benchmarks.labels.split import tuning_rows
+from benchmarks.labels.workers import Work, graph_fitter
 
 SETS = [("isic", 64), ("nuclei", 64), ("hippocampus", 64)]
 LABELS = {"isic": (10, 20, 50, 130), "nuclei": (10, 20, 44), "hippocampus": (10, 20, 50)}
@@ -58,17 +62,22 @@ def trials(settings: Sequence[tuple[int, float]], seeds: int) -> list[Trial]:
     ]
 
 
-def try_out(given: Sequence[Trial], sets: Mapping[Key, Pictures], fitter: GraphFitter) -> Iterator[tuple[Trial, float]]:
-    """Yield the Dice of trainings of one setting."""
-    fitter.change(lr=given[0].lr)
-    trainings, places = [], []
-    for trial in given:
-        train, held_out = order_of(sets[trial.key], trial.seed)
-        labelled = LabelledPictures(sets[trial.key], tuple(train[: trial.labels]))
-        trainings.append(Training(Task(*trial.key, "strong", FULL, trial.seed, length=trial.steps), labelled, 0, None))
-        places.append(held_out)
-    for trial, held_out, trained in zip(given, places, fitter.fit(trainings), strict=True):
-        yield trial, float(measure(trained.model, sets[trial.key], held_out).mean())
+_SETS: dict[Key, Pictures] = {}
+
+
+def try_out(trial: Trial, work: Work, most_steps: int) -> tuple[Trial, float, str]:
+    """Return the Dice of a training, and the machine."""
+    torch.set_num_threads(1)
+    if not _SETS:
+        _SETS.update(load(work.source, SETS, None))
+    pictures, fitter = _SETS[trial.key], graph_fitter(work, _SETS, most_steps)
+    if fitter is None:
+        raise RuntimeError("the settings are tried by graphs only")
+    fitter.change(lr=trial.lr)
+    train, held_out = order_of(pictures, trial.seed)
+    task = Task(*trial.key, "strong", FULL, trial.seed, length=trial.steps)
+    model = fitter.fit(task, LabelledPictures(pictures, tuple(train[: trial.labels])), 0, None)
+    return trial, float(measure(model, pictures, held_out).mean()), fitter.machine
 
 
 def main() -> None:
@@ -78,22 +87,30 @@ def main() -> None:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--processes", type=int, default=13, help="trainings at once, each on one thread")
+    parser.add_argument("--limit", type=float, default=float("inf"), help="seconds after the first training")
     parser.add_argument("--tiny", action="store_true", help="few steps, to rehearse")
     options = parser.parse_args()
     settings = [(5, 1e-3), (10, 3e-3)] if options.tiny else SETTINGS
-    sets, commit = load(options.data, SETS, None), rows.commit()
-    fitter = GraphFitter(sets, options.device, max(steps for steps, _ in settings))
+    work = Work(options.data, options.out.parent, options.device, float("inf"), graphs=True)
+    most, commit, begun = max(steps for steps, _ in settings), rows.commit(), math.inf
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    with options.out.open("a", newline="") as file:
+    jobs = (joblib.delayed(try_out)(trial, work, most) for trial in trials(settings, options.seeds))
+    with (
+        options.out.open("a", newline="") as file,
+        joblib.parallel_config("loky", n_jobs=options.processes, inner_max_num_threads=1),
+    ):
         writer = csv.writer(file)
         if not file.tell():
             writer.writerow(["data", "size", "steps", "lr", "labels", "seed", "dice", "machine", "commit"])
-        for setting in settings:
-            for trial, dice in try_out(trials([setting], options.seeds), sets, fitter):
-                numbers = trial.steps, trial.lr, trial.labels, trial.seed
-                writer.writerow([*trial.key, *numbers, f"{dice:.5f}", fitter.machine, commit])
-                file.flush()
-            print(f"{setting[0]} steps with the learning rate {setting[1]:g} are tried", flush=True)
+        for trial, dice, machine in joblib.Parallel(batch_size=1, return_as="generator_unordered")(jobs):
+            begun = min(begun, time.monotonic())
+            writer.writerow(
+                [*trial.key, trial.steps, trial.lr, trial.labels, trial.seed, f"{dice:.5f}", machine, commit]
+            )
+            file.flush()
+            if time.monotonic() - begun > options.limit:
+                break
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,18 +18,8 @@ from benchmarks import rows
 from benchmarks.grid import parent_is_gone
 from benchmarks.labels.data import Key, Pictures, load
 from benchmarks.labels.graphs import GraphFitter
-from benchmarks.labels.protocol import BLOCK, BUDGETS, CEILINGS, FULL, Task, learner_of
-from benchmarks.labels.runs import (
-    Book,
-    Fitter,
-    LabelledPictures,
-    Trained,
-    Training,
-    fit_generator,
-    measure,
-    play,
-    play_together,
-)
+from benchmarks.labels.protocol import BUDGETS, CEILINGS, FULL, Task, learner_of
+from benchmarks.labels.runs import Book, Fitter, LabelledPictures, fit_generator, measure, play
 from benchmarks.labels.split import tuning_rows
 
 GRACE = 3.0
@@ -85,23 +75,14 @@ class LearnerFitter:
         """Return whether the learner continues from the model before."""
         return learner_of(task, self._work.device).carry_on
 
-    def length(self, training: Training) -> int:
-        """Return 0: trainings follow each other, whatever their lengths."""
-        return 0
-
-    def fit(self, trainings: Sequence[Training]) -> Iterator[Trained]:
-        """Yield the model of each training."""
-        for training in trainings:
-            start = time.monotonic()
-            yield Trained(self._model(training), time.monotonic() - start)
-
-    def _model(self, training: Training) -> Predictor:
-        learner = learner_of(training.task, self._work.device)
+    def fit(self, task: Task, labelled: LabelledPictures, number: int, previous: Predictor | None) -> Predictor:
+        """Return the model of these labels."""
+        learner = learner_of(task, self._work.device)
         if self._work.steps:
             fewer = {"epochs": (1, 1)} if learner.steps is None else {"steps": (self._work.steps, self._work.steps)}
             learner = replace(learner, **fewer)
-        stream = fit_generator(training.task.seed, training.number if learner.carry_on else 0)
-        return learner.fit(training.labelled, stream, training.previous if learner.carry_on else None)
+        stream = fit_generator(task.seed, number if learner.carry_on else 0)
+        return learner.fit(labelled, stream, previous if learner.carry_on else None)
 
 
 def left(tasks: Sequence[Task], book: Book, budgets: Sequence[int] = ()) -> list[Task]:
@@ -122,19 +103,8 @@ def done_in(book: Book) -> dict[Task, frozenset[int]]:
     return {task: frozenset(labels) for task, labels in found.items()}
 
 
-def jobs_of(tasks: Sequence[Task], together: bool) -> list[list[Task]]:
-    """Return what a process plays at once: a run; or a block of seeds of a data set, or all ceilings of a learner."""
-    if not together:
-        return [[task] for task in tasks]
-    jobs: dict[tuple[object, ...], list[Task]] = {}
-    for task in tasks:
-        place = () if task.arm == FULL else (task.key, task.seed // BLOCK)
-        jobs.setdefault((task.learner, *place), []).append(task)
-    return list(jobs.values())
-
-
 def run_in_processes(tasks: Sequence[Task], work: Work, processes: int) -> None:
-    """Play runs in processes, each of which takes one job after the other."""
+    """Play runs in processes that take one after the other."""
     parent, commit = os.getpid(), rows.commit()
     book = Book(work.out, work.known)
     done, known = done_in(book), book.choices()
@@ -149,16 +119,8 @@ def run_in_processes(tasks: Sequence[Task], work: Work, processes: int) -> None:
     if work.until < float("inf"):
         threading.Thread(target=stop, daemon=True).start()
     jobs = (
-        joblib.delayed(_play_here)(
-            job,
-            work,
-            keys,
-            {task: done[task] for task in job if task in done},
-            {task: known[task] for task in job if task in known},
-            commit,
-            parent,
-        )
-        for job in jobs_of(tasks, work.graphs)
+        joblib.delayed(_play_here)(task, work, keys, done.get(task, frozenset()), known.get(task, {}), commit, parent)
+        for task in tasks
     )
     with joblib.parallel_config("loky", n_jobs=processes, inner_max_num_threads=1):
         joblib.Parallel(batch_size=1, pre_dispatch=processes)(jobs)
@@ -169,11 +131,13 @@ _GRAPHS: list[GraphFitter | None] = []
 
 
 def graph_fitter(work: Work, sets: Mapping[Key, Pictures], most_steps: int = 0) -> GraphFitter | None:
-    """Return the graphs of this process; None, and say why, if they do not work."""
+    """Return the graphs of this process, which are captured once; None, and say why, if they do not work."""
     if not _GRAPHS:
         try:
-            fitter = GraphFitter(sets, work.device, most_steps or max(CEILINGS["strong"]), steps=work.steps)
-            check_graphs(fitter, next(iter(sets.values())))
+            most = most_steps or work.steps or max(CEILINGS["strong"])
+            fitter = GraphFitter(sets, work.device, most, steps=work.steps)
+            if fitter.slot.graph is not None:
+                check_graphs(fitter, next(iter(sets.values())))
             _GRAPHS.append(fitter)
         except Exception as reason:  # whatever a driver may do; the learner's own method remains
             print(f"no graphs in this process: {type(reason).__name__}: {reason}", flush=True)
@@ -183,30 +147,26 @@ def graph_fitter(work: Work, sets: Mapping[Key, Pictures], most_steps: int = 0) 
 
 def check_graphs(fitter: GraphFitter, pictures: Pictures) -> None:
     """Raise a RuntimeError unless the graphs learn something from images that the learner is tuned on."""
-    if fitter.device.type != "cuda":
-        return
     name, size = pictures.key
     tuning = tuning_rows(name, pictures.ids)
-    some = LabelledPictures(pictures, tuple(pictures.ids[row] for row in tuning[::4]))
-    training = Training(Task(name, size, "strong", FULL, 1000, 100), some, 0, None)
-    held_out = np.setdiff1d(tuning, pictures.rows(some.ids))
-    for model, seconds in fitter.fit([training]):
-        found = float(measure(model, pictures, held_out).mean())
-        if not found >= LEAST:
-            raise RuntimeError(f"the Dice of a short training must be at least {LEAST}: got {found:.3f}")
-        print(f"Dice {found:.3f} after 100 steps in {seconds:.1f} s", flush=True)
+    task, some = Task(name, size, "strong", FULL, 1000, 100), tuple(pictures.ids[row] for row in tuning[::4])
+    held_out = np.setdiff1d(tuning, pictures.rows(some))
+    found = float(measure(fitter.fit(task, LabelledPictures(pictures, some), 0, None), pictures, held_out).mean())
+    if not found >= LEAST:
+        raise RuntimeError(f"the Dice of a short training must be at least {LEAST}: got {found:.3f}")
+    print(f"Dice {found:.3f} after 100 steps, {fitter.speed():.0f} steps a second", flush=True)
 
 
 def _play_here(
-    tasks: Sequence[Task],
+    task: Task,
     work: Work,
     keys: tuple[Key, ...],
-    done: Mapping[Task, frozenset[int]],
-    known: Mapping[Task, Mapping[int, Sequence[str]]],
+    done: frozenset[int],
+    known: dict[int, list[str]],
     commit: str,
     parent: int,
 ) -> None:
-    """Play runs in this process, which keeps the images for the next ones."""
+    """Play a run in this process, which keeps the images for the next one."""
     torch.set_num_threads(1)
     if not _SETS:
         _SETS.update(load(work.source, keys, work.cache))
@@ -216,15 +176,10 @@ def _play_here(
 
     if goes_on():
         start = time.monotonic()
-        book, fitter = Book(work.out), _fitter(tasks[0], work)
-        runs = [
-            play(task, _SETS[task.key], fitter, book, commit, done=done.get(task, frozenset()), known=known.get(task),
-                 budgets=work.budgets or None)
-            for task in tasks
-        ]  # fmt: skip
-        play_together(runs, fitter, goes_on)
-        others = f" and {len(tasks) - 1} more" if len(tasks) > 1 else ""
-        print(f"{tasks[0]}{others}: {time.monotonic() - start:.0f} s", flush=True)
+        book, fitter = Book(work.out), _fitter(task, work)
+        play(task, _SETS[task.key], fitter, book, commit, done=done, known=known, goes_on=goes_on,
+             budgets=work.budgets or None)  # fmt: skip
+        print(f"{task}: {time.monotonic() - start:.0f} s", flush=True)
 
 
 def _fitter(task: Task, work: Work) -> Fitter:

@@ -8,20 +8,7 @@ import torch
 
 import alkit
 from alkit.learners import Augment, paper, strong
-from alkit.learners.recipes import strong_network
-from benchmarks.labels import (
-    command,
-    curves,
-    data,
-    graphs,
-    page,
-    protocol,
-    runs,
-    schedule,
-    side_by_side,
-    split,
-    workers,
-)
+from benchmarks.labels import command, curves, data, graphs, page, protocol, runs, schedule, split, workers
 from benchmarks.labels.tables import tables_of
 from benchmarks.rows import read_as
 
@@ -65,39 +52,25 @@ def test_an_archive_has_what_was_packed(tmp_path):
 
 
 @pytest.mark.parametrize("turns", [True, False])
-def test_steps_side_by_side_are_those_of_the_learner(turns):
+def test_a_step_of_the_graphs_is_a_step_of_the_learner(turns):
     pictures = made_up_pictures(12)
+    labelled = runs.LabelledPictures(pictures, pictures.ids[:7])
     network = partial(alkit.UNet, widths=(2, 4), dropout=0.0)
-    learner = strong(network, steps=10, batch=4, lr=0.01, device="cpu", augment=Augment(quarter_turns=turns))
+    augment = Augment(quarter_turns=turns)
+    learner = strong(network, steps=10, batch=4, lr=0.01, device="cpu", augment=augment)
     schedule.check_learner(learner)
-    images, masks = (torch.from_numpy(part) for part in (pictures.images, pictures.masks))
-    group, expected, states, tables = None, [], [], []
-    for seed, n in ((3, 7), (4, 2), (3, 5)):
-        labelled, stream = runs.LabelledPictures(pictures, pictures.ids[:n]), runs.fit_stream(seed)
-        expected.append(graphs.state_of(learner.fit(labelled, runs.fit_generator(seed)).network))
-        begun = learner.initial_model(labelled, stream).network
-        group = group or graphs.Group(begun, learner, images, masks, 3, 10)
-        states.append(graphs.state_of(begun))
-        rows = schedule.rows_of(learner, pictures.rows(labelled.ids), stream)
-        tables.append(schedule.Tables(rows, schedule.mirrors_of(learner, stream), schedule.rates_of(learner)))
-    group.load(states, tables)
-    group.run(10)
-    for number, known in enumerate(expected):
-        found = group.average(number)
-        assert len(found) == len(known)
-        for value, own in zip(found, known, strict=True):
-            assert value == pytest.approx(own, abs=1e-6)
-        assert max(float((own - begun).abs().max()) for own, begun in zip(known, states[number], strict=True)) > 1e-3
-
-
-def test_a_network_side_by_side_does_not_see_the_others():
-    network = strong_network()(in_channels=3, classes=2)
-    wide = side_by_side.SideBySide(network, 3).eval().double()
-    images = torch.rand(2, 3, 3, 64, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    alone = network.eval().double()(images[:, 1])
-    assert wide(images)[:, 1].detach() == pytest.approx(alone.detach(), abs=1e-9)
-    with pytest.raises(ValueError, match=r"got 1, Linear"):
-        side_by_side.SideBySide(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.Linear(4, 4)), 2)
+    expected = learner.fit(labelled, runs.fit_generator(3)).network
+    stream = runs.fit_stream(3)
+    begun = learner.initial_model(labelled, stream).network.to(memory_format=torch.channels_last)
+    weights, buffers = graphs.state_of(begun)
+    slot = graphs.Slot(begun, learner, torch.from_numpy(pictures.images), torch.from_numpy(pictures.masks), 10)
+    rows = schedule.rows_of(learner, pictures.rows(labelled.ids), stream)
+    slot.load(weights, buffers, schedule.Tables(rows, schedule.mirrors_of(learner, stream), schedule.rates_of(learner)))
+    slot.run(10)
+    known = graphs.state_of(expected)
+    assert slot.average == pytest.approx(known[0], abs=1e-6)
+    assert slot.average_buffers == pytest.approx(known[1], abs=1e-6)
+    assert float((slot.average - weights).abs().max()) > 1e-3
 
 
 def test_graphs_refuse_a_learner_with_other_parts():
@@ -119,15 +92,8 @@ class Counting:
     def carries_on(self, task):
         return self.learner.carry_on
 
-    def length(self, training):
-        return 0
-
-    def fit(self, trainings):
-        for training in trainings:
-            self.labels.append(len(training.labelled.ids))
-            yield runs.Trained(self.model(training.task, training.labelled, training.previous), 1.0)
-
-    def model(self, task, labelled, previous=None):
+    def fit(self, task, labelled, number, previous):
+        self.labels.append(len(labelled.ids))
         return self.learner.fit(labelled, runs.fit_generator(task.seed), previous)
 
 
@@ -139,15 +105,14 @@ def test_a_run_that_was_stopped_continues(arm, carry_on, again, tmp_path):
     pictures, book, fitter = made_up_pictures(), runs.Book(tmp_path), Counting(carry_on)
     task = protocol.Task("nuclei", 16, "paper", arm, 0, length=1 if arm == protocol.FULL else 0)
     turns = iter([True, False])
-    runs.play_together([runs.play(task, pictures, fitter, book, "abc", budgets=(4, 8))], fitter, lambda: next(turns))
+    runs.play(task, pictures, fitter, book, "abc", goes_on=lambda: next(turns), budgets=(4, 8))
     first = book.rows()
     assert [row.labels for row in first] == ([30] if arm == protocol.FULL else [4])
     with book.rows_file.open("a") as file:
         file.write('{"data": "nuc')  # the process was killed in the middle of a line
     fitter.labels.clear()
     done, known = workers.done_in(book), book.choices()
-    again_run = runs.play(task, pictures, fitter, book, "abc", done=done[task], known=known.get(task), budgets=(4, 8))
-    runs.play_together([again_run], fitter)
+    runs.play(task, pictures, fitter, book, "abc", done=done[task], known=known.get(task), budgets=(4, 8))
     assert fitter.labels == again
     assert book.rows()[:1] == first
     assert [row.labels for row in book.rows()] == ([30] if arm == protocol.FULL else [4, 8])
@@ -159,8 +124,7 @@ def test_choices_made_ahead_are_those_of_the_run(tmp_path, monkeypatch):
     ahead, own = runs.Book(tmp_path / "ahead"), runs.Book(tmp_path / "own")
     for _ in range(2):
         runs.choose_ahead(task, pictures, ahead)
-    fitter = Counting(carry_on=False)
-    runs.play_together([runs.play(task, pictures, fitter, own, "abc")], fitter)
+    runs.play(task, pictures, Counting(carry_on=False), own, "abc")
     assert ahead.choices() == own.choices()
     assert len(ahead.choices_file.read_text().splitlines()) == 2
 
@@ -172,7 +136,7 @@ def test_every_arm_chooses_and_begins_as_random_if_it_needs_a_model(arm, monkeyp
     task = protocol.Task("nuclei", 16, "strong", arm, 0)
     ids = pictures.ids[2:]
     first = runs.choose(task, pictures, ids, (), 20, 0, None)
-    model = fitter.model(task, runs.LabelledPictures(pictures, first))
+    model = fitter.fit(task, runs.LabelledPictures(pictures, first), 0, None)
     both = runs.choose(task, pictures, ids, first, 22, 1, model)
     assert both[:20] == first
     assert len(set(both)) == 22
@@ -262,31 +226,22 @@ def test_runs_in_processes_finish_and_are_not_repeated(tmp_path):
     assert [row.labels for row in book.rows()] == [4, 8, 4, 8]
 
 
-def test_runs_train_side_by_side_as_they_do_alone(tmp_path, monkeypatch):
-    pictures, small = made_up_pictures(), partial(alkit.UNet, widths=(2, 4), dropout=0.0)
+def test_the_graphs_of_a_process_train_one_model_after_another(tmp_path, monkeypatch):
+    pictures, small = made_up_pictures(), partial(alkit.UNet, widths=(2, 4))
     monkeypatch.setattr(graphs, "learner_of", lambda task, device: strong(small, device=device))
+    work = workers.Work(tmp_path, tmp_path, "cpu", float("inf"), steps=5)
     monkeypatch.setattr(workers, "_GRAPHS", [])
-    work = workers.Work(tmp_path, tmp_path, "cpu", float("inf"), graphs=True, steps=5)
     fitter = workers.graph_fitter(work, {pictures.key: pictures})
     assert fitter is workers.graph_fitter(work, {pictures.key: pictures})
-    todo = [protocol.Task("nuclei", 16, "strong", arm, seed) for seed in (0, 1) for arm in ("random", "maxherding")]
-    together, alone = runs.Book(tmp_path / "together"), runs.Book(tmp_path / "alone")
-    runs.play_together([runs.play(task, pictures, fitter, together, "a", budgets=(20, 24)) for task in todo], fitter)
-    for task in todo:
-        runs.play_together([runs.play(task, pictures, fitter, alone, "a", budgets=(20, 24))], fitter)
-    found, known = ({(row.task, row.labels): row.images for row in book.rows()} for book in (together, alone))
-    assert len(found) == 8
-    assert found == pytest.approx(known, abs=1e-3)
-    assert together.choices() == alone.choices()
-    assert {row.engine for row in together.rows()} == {"graphs"}
-
-
-def test_a_job_is_a_block_of_seeds_or_all_ceilings():
-    given = list(protocol.tasks([("isic", 64), ("nuclei", 64)], ["strong", "paper"], ["random", "full"], range(6)))
-    assert [len(job) for job in workers.jobs_of(given, together=False)] == [1] * len(given)
-    jobs = workers.jobs_of(given, together=True)
-    assert sorted(task for job in jobs for task in map(str, job)) == sorted(map(str, given))
-    assert sorted(map(len, jobs)) == [1, 1, 1, 1, 5, 5, 5, 5, 24, 24]
+    task, book = protocol.Task("nuclei", 16, "strong", "maxherding, then bald", 0), runs.Book(tmp_path)
+    runs.play(task, pictures, fitter, book, "abc", budgets=(20, 24))
+    assert [(row.labels, row.engine) for row in book.rows()] == [(20, "graphs"), (24, "graphs")]
+    images = pictures.read(pictures.ids[:2])
+    first, again = (
+        fitter.fit(task, runs.LabelledPictures(pictures, pictures.ids[:n]), 0, None).probabilities(images)
+        for n in (9, 9)
+    )
+    assert np.array_equal(first, again)
 
 
 def test_a_process_without_graphs_trains_by_the_learner(tmp_path, monkeypatch, capsys):
