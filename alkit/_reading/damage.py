@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -28,6 +27,7 @@ from PIL.TiffImagePlugin import (
 )
 
 from alkit._reading.limits import BYTES, limit
+from alkit._reading.streams import START, check_scans, stated_size
 from alkit.errors import AlkitError
 
 Size = tuple[int, int]
@@ -46,18 +46,6 @@ DEFLATE = (8, 32946)
 
 JPEG = 7
 """Number of the TIFF compression by JPEG. libtiff fills parts that are too small with black."""
-
-STARTS_OF_FRAMES = (0xC0, 0xC1, 0xC2)
-"""Markers of JPEG before the size of an image."""
-
-SCAN, END = 0xDA, 0xD9
-"""Markers of JPEG before a scan, and at the end."""
-
-MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-"""A marker of JPEG. Between the pixels of a scan, there are others."""
-
-MOST_SCANS = 100
-"""Most scans of a JPEG, as libtiff has it. A scan can be a few bytes, and goes through the whole image."""
 
 UNPREDICTED = (1, 32773)
 """TIFF compressions without a predictor: none, and PackBits. libtiff ignores a predictor there; tifffile does not."""
@@ -109,22 +97,6 @@ def check_content(image: ImageFile.ImageFile, file: BinaryIO, name: str, error: 
     elif image.format in ("JPEG", "MPO"):
         file.seek(0)
         check_scans(file.read(limit(BYTES)), name, error)
-
-
-def check_scans(content: bytes, name: str, error: type[AlkitError]) -> None:
-    """Check that a JPEG does not have so many scans that it would take hours.
-
-    Raises
-    ------
-    AlkitError
-        It has. The error has the class `error`.
-    """
-    place, scans = 2, 0
-    while (marker := MARKER.search(content, place)) is not None and content[marker.start() + 1] != END:
-        scans += content[marker.start() + 1] == SCAN
-        if scans > MOST_SCANS:
-            raise error(f"{name} is damaged", got=f"more than {MOST_SCANS} scans", hint="save it again")
-        place = marker.end() + max(2, int.from_bytes(content[marker.end() : marker.end() + 2], "big"))
 
 
 def _check_png(file: BinaryIO) -> None:
@@ -271,10 +243,11 @@ def _check_tiff(image: TiffImageFile, file: BinaryIO, name: str, error: type[Alk
         if kind == JPEG and tags.get(PLANAR_CONFIGURATION, 1) == 1:
             for place, start in enumerate(starts[: grid[0] * grid[1]]):
                 row = place // grid[1] * height
-                least = width, height if offsets == TILEOFFSETS else min(height, _height(image) - row)
-                found = _jpeg_size(file, start)
+                least = height if offsets == TILEOFFSETS else min(height, _height(image) - row), width
+                file.seek(start)
+                found = stated_size(file.read(START))
                 if found is not None and (found[0] < least[0] or found[1] < least[1]):
-                    raise error(f"{name} is damaged", got=f"a part of {found[0]} x {found[1]} pixels", expected=least)
+                    raise error(f"{name} is damaged", got=f"a part of {found[1]} x {found[0]} pixels", expected=least)
 
 
 def _grid(image: TiffImageFile, *, tiled: bool) -> tuple[tuple[int, int], Size]:
@@ -291,19 +264,6 @@ def _grid(image: TiffImageFile, *, tiled: bool) -> tuple[tuple[int, int], Size]:
 def _height(image: TiffImageFile) -> int:
     """Return the height of a TIFF as it is stored: Pillow exchanges the sides of some that are not upright."""
     return int(image.tag_v2[IMAGELENGTH])
-
-
-def _jpeg_size(file: BinaryIO, start: int) -> tuple[int, int] | None:
-    """Return the width and height in the head of a JPEG; None if it has none there."""
-    file.seek(start)
-    if file.read(2) != b"\xff\xd8":
-        return None
-    while len(head := file.read(4)) == 4 and head[0] == 0xFF:
-        if head[1] in STARTS_OF_FRAMES:
-            size = file.read(5)
-            return int.from_bytes(size[3:5], "big"), int.from_bytes(size[1:3], "big")
-        file.seek(int.from_bytes(head[2:], "big") - 2, 1)
-    return None
 
 
 def _numbers(value: object) -> tuple[int, ...]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from pathlib import Path
 from typing import Any, BinaryIO
+from xml.etree import ElementTree
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +24,15 @@ AXES = ("YX", "YXS", "SYX")
 """Orders of axes of a page, by tifffile's letters."""
 
 MOST_CHANNELS = 1000
+
+PLANES = (("SizeC", "SizeZ", "SizeT"), ("c", "z"))
+NUMBERS = ("IFD", "PlaneCount", "NumPlanes", "r", "ifd")
+SPANS = ("Start", "End", "Step")
+"""Attributes of OME's and of Leica's XML: numbers of planes, other numbers, and the ends and the step of a range."""
+
+MOST_PLANES = 10**6
+"""Most planes that a description may state. tifffile takes memory for each, also if the file has none of them."""
+
 BLACK, RGB, WHITE = 1, 2, 0
 """Photometric interpretations: 0 is black, colours, and 0 is white."""
 
@@ -54,6 +65,38 @@ def count_pages(file: BinaryIO, most: int = 100_000) -> int:
     except EOFError:
         return 0
     return number
+
+
+def series_of(file: Any, path: Path, error: type[AlkitError] = ImageError) -> Any:
+    """Return the series of pages of an open file of tifffile, after a check of what their description states.
+
+    Raises
+    ------
+    AlkitError
+        The description states absurdly many planes. The error has the class `error`.
+    """
+    text = file.ome_metadata if file.is_ome else file.scn_metadata if file.is_scn else None
+    try:
+        planes = 0 if text is None else _planes_in(ElementTree.fromstring(text))
+    except (ElementTree.ParseError, ValueError):  # tifffile cannot read it either
+        planes = 0
+    if not planes <= MOST_PLANES:
+        raise error(f"{path} is damaged", got="a description of more planes than a file can have")
+    return file.series
+
+
+def _planes_in(root: ElementTree.Element) -> float:
+    """Return the greatest number of planes that a description states or implies."""
+    most: dict[str, float] = {}
+    for element in root.iter():
+        found = element.attrib
+        for name in (*PLANES[0], *PLANES[1], *NUMBERS):
+            if name in found:
+                most[name] = max(most.get(name, 1), 1 + int(found[name]))
+        if "Start" in found and "End" in found:
+            start, end, step = (float(found.get(name, 1)) for name in SPANS)
+            most["steps"] = max(most.get("steps", 1), abs(end - start) / abs(step) if step else 1)
+    return max(*most.values(), *(math.prod(most.get(name, 1) for name in names) for names in PLANES))
 
 
 def check_parts(page: Any, path: Path, error: type[AlkitError] = ImageError) -> None:

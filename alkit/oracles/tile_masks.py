@@ -15,6 +15,7 @@ from alkit._files import without_tilde
 from alkit._reading.damage import UNPREDICTED, check_pages
 from alkit._reading.images import ORIENTATION, TIFF, refuse_damage
 from alkit._reading.limits import check_pixels
+from alkit._reading.tiffs import series_of
 from alkit.arguments.checked import checked
 from alkit.errors import AlkitError, ConfigurationError, DataError, LabelError
 from alkit.labels.masks import COMPRESSIONS, read_mask
@@ -196,7 +197,8 @@ def _open_mask(path: Path) -> Iterator[Any]:
     if is_tiff:
         with refuse_damage(partial(_damaged_mask, path)), tifffile.TiffFile(path, _multifile=False) as file:
             page = file.pages.first
-            series = None if leads_elsewhere(file) or len(file.series) != 1 else file.series[0]
+            found = [] if leads_elsewhere(file) else series_of(file, path, LabelError)
+            series = found[0] if len(found) == 1 else None
             if series is not None and page.is_tiled and series.axes == "YX" and _is_plain(page):
                 if series.dtype is None or not np.issubdtype(series.dtype, np.integer):
                     raise LabelError(f"{path} must have integers", got=series.dtype)

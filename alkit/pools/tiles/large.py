@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from alkit._reading.damage import check_overlap, check_pages, check_scans
+from alkit._reading.damage import check_overlap, check_pages
 from alkit._reading.images import TIFF, refuse_damage
 from alkit._reading.limits import check_pixels
-from alkit._reading.tiffs import part_of
+from alkit._reading.streams import check_scans, stated_size
+from alkit._reading.tiffs import WHITE, part_of, series_of
 from alkit.errors import AlkitError, ImageError, MissingDependencyError
 from alkit.pools.decoding import Pixels, decode
 from alkit.values.frames import Box
@@ -41,8 +42,12 @@ EXACT = (1, 5, 8, 32773, 32946)
 JPEG = 7
 """Compression of a TIFF by JPEG, whose streams state a size of their own, which is checked before they are decoded."""
 
-START = 2**16
-"""Number of bytes in which a JPEG stream must state its size."""
+WAVELETS = (33003, 33004, 33005)
+YCBCR = 33003
+"""Compressions of slides of Aperio by JPEG 2000, and the one whose colours are YCbCr, which no decoder converts."""
+
+EMPTY = 1000
+"""A slide may be this many times larger than the images on it."""
 
 MOST = 2**40
 """Greatest number of pixels of an image of which regions are read."""
@@ -130,10 +135,11 @@ def _tiff(path: Path) -> Iterator[LargeImage | None]:
         if leads_elsewhere(file):
             yield None
             return
-        series, page = file.series[0], file.pages.first
-        _check_first(file.series, path)
+        every, page = series_of(file, path), file.pages.first
+        series = every[0]
+        _check_first(every, path)
         orientation = page.tags.valueof(274, 1)
-        if series.axes not in AXES or page.photometric not in PLAIN or orientation != 1 or len(file.series) > 1000:
+        if series.axes not in AXES or page.photometric not in PLAIN or orientation != 1 or len(every) > 1000:
             yield None
             return
         single = len(series.pages) == 1 and page.planarconfig == 1
@@ -155,13 +161,12 @@ def _tiff(path: Path) -> Iterator[LargeImage | None]:
                 raise ImageError(f"{path} has too many pixels", got=f"{width} x {height}")
             _check_part(level, path)
             check_complete(level, path)
+            _guard(level.keyframe, path)
         arrays = [region_array(series, number, path) for number in range(len(sizes))]
 
         def read(level: int, box: Box) -> Pixels:
             rows, columns = box.slices
             array = arrays[level]
-            if page.compression == JPEG:
-                _check_jpeg(series.levels[level].keyframe, box, path)
             if series.axes == "YX":
                 return np.asarray(array[rows, columns])[None]
             if first:
@@ -209,37 +214,24 @@ def _check_part(level: Any, path: Path) -> None:
     check_pixels(part_of(level.keyframe), f"a tile or strip of {path}", ImageError)
 
 
-def _check_jpeg(page: Any, box: Box, path: Path) -> None:
-    """Refuse a rectangle if the JPEG stream of one of its tiles states another size than a tile has."""
-    across = -(-page.imagewidth // page.tilewidth)
-    with path.open("rb") as file:
-        for row in range(box.top // page.tilelength, (box.top + box.height - 1) // page.tilelength + 1):
-            for column in range(box.left // page.tilewidth, (box.left + box.width - 1) // page.tilewidth + 1):
-                number = row * across + column
-                file.seek(page.dataoffsets[number])
-                stream = file.read(page.databytecounts[number])
-                check_scans(stream, str(path), ImageError)
-                size = jpeg_size(stream[:START])
-                if page.databytecounts[number] and size != (page.tilelength, page.tilewidth):
-                    expected = f"{page.tilewidth} x {page.tilelength}"
-                    raise ImageError(f"{path} is damaged", got=f"a tile of {size}", expected=expected)
+def _guard(page: Any, path: Path) -> None:
+    """Let a page of tifffile check each of its tiles before it is decoded: its stream may state another size.
 
-
-def jpeg_size(stream: bytes) -> Size | None:
-    """Return the height and width that a JPEG stream states; None if it does not.
-
-    >>> jpeg_size(bytes.fromhex("ffd8ffe00004beefffc0000b080010002001"))
-    (16, 32)
+    A decoder takes memory for the size that the stream states, and time for each scan of a JPEG.
     """
-    place = 2
-    while place + 9 <= len(stream) and stream[place] == 0xFF:
-        marker, length = stream[place + 1], int.from_bytes(stream[place + 2 : place + 4], "big")
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            return int.from_bytes(stream[place + 5 : place + 7], "big"), int.from_bytes(
-                stream[place + 7 : place + 9], "big"
-            )
-        place += 2 + length
-    return None
+    decode, (height, width) = page.decode, part_of(page)
+
+    def checked(data: bytes | None, *args: Any, **kwargs: Any) -> Any:
+        if data and page.compression == JPEG:
+            check_scans(bytes(data), str(path), ImageError)
+        if data and page.compression not in EXACT and kwargs.get("jpegheader") is None:
+            size = stated_size(data)  # slides of Hamamatsu have a head for all tiles, which tifffile makes
+            fits = size == (height, width) if page.is_tiled else size and size[0] <= height and size[1] == width
+            if not fits:
+                raise ImageError(f"{path} is damaged", got=f"a tile of {size}", expected=f"{width} x {height}")
+        return decode(data, *args, **kwargs)
+
+    vars(page)["decode"] = checked  # tifffile keeps it there, too
 
 
 def region_array(series: Any, level: int, path: Path) -> Any:
@@ -294,7 +286,7 @@ def _slide(path: Path) -> Iterator[LargeImage]:
     with tifffile.TiffFile(path, **alone) as file:
         if leads_elsewhere(file):
             raise ImageError(f"{path} is not a whole slide", got="a file of Micro-Manager")
-        for series in file.series:
+        for series in series_of(file, path):
             for level in series.levels:
                 _check_part(level, path)
                 if level.keyframe.is_tiled:
@@ -302,14 +294,45 @@ def _slide(path: Path) -> Iterator[LargeImage]:
     with path.open("rb") as opened, tiffslide.TiffSlide(opened, tifffile_options=alone) as slide:
         levels = tuple((int(height), int(width)) for width, height in slide.level_dimensions)
         factors = slide.level_downsamples
+        shown = slide.ts_tifffile.series[slide.properties["tiffslide.series-index"]]
+        _check_shown(shown, levels, path)
+        for series in slide.ts_tifffile.series:
+            for level in series.levels:
+                _guard(level.keyframe, path)
 
         def read(level: int, box: Box) -> Pixels:
             corner = _first_pixel(box.left, factors[level]), _first_pixel(box.top, factors[level])
-            region = slide.read_region(corner, level, (box.width, box.height), as_array=True)
-            return np.ascontiguousarray(np.moveaxis(region[..., :3], -1, 0))
+            region = np.asarray(slide.read_region(corner, level, (box.width, box.height), as_array=True))
+            if shown.keyframe.compression == YCBCR:
+                region = np.asarray(Image.fromarray(np.ascontiguousarray(region), "YCbCr").convert("RGB"))
+            return np.ascontiguousarray(np.moveaxis(region, -1, 0))
 
         mpp = slide.properties.get("tiffslide.mpp-x")
         yield LargeImage(levels, None if mpp is None else _positive(str(mpp)), read)
+
+
+def _check_shown(series: Any, levels: tuple[Size, ...], path: Path) -> None:
+    """Refuse a slide whose values tiffslide would return as they are stored, although they mean others.
+
+    Raises
+    ------
+    ImageError
+        It has other than one or three channels, 0 is white, it is compressed in another way, or states absurd sizes.
+    """
+    page = series.keyframe
+    channels = [side for axis, side in zip(series.axes, series.shape, strict=True) if axis not in "YX"] or [1]
+    if channels not in ([1], [3]):
+        raise ImageError(f"{path} has other channels", got=channels, expected="1 or 3", hint="save it as a TIFF")
+    if page.photometric == WHITE:
+        raise ImageError(f"{path} says that 0 is white", hint="save it as a TIFF in which 0 is black")
+    if page.compression not in (*EXACT, JPEG, *WAVELETS):
+        raise ImageError(
+            f"{path} is compressed in an unknown way", got=page.compression, hint="save it as a TIFF with JPEG"
+        )
+    for (height, width), level in zip(levels, series.levels, strict=False):
+        own = level.keyframe.imagelength * level.keyframe.imagewidth
+        if not 0 < height * width <= min(MOST, EMPTY * max(2**20, own)):
+            raise ImageError(f"{path} has too many pixels", got=f"{width} x {height}")
 
 
 def _first_pixel(place: int, factor: float) -> int:

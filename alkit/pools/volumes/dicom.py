@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from alkit._reading.limits import BYTES, limit, too_large
+from alkit._reading.streams import check_scans, stated_size
 from alkit.errors import DataError, ImageError, one_line
 from alkit.pools.decoding import File
 from alkit.pools.volumes.dicom_header import TAGS, slices_in
@@ -35,6 +36,10 @@ MARK = b"DICM"
 
 INDEX = "DICOMDIR"
 """Name of a list of DICOM files, which holds no image."""
+
+SCANNED = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 57, 70))
+STREAMS = (*SCANNED, *(f"1.2.840.10008.1.2.4.{number}" for number in (80, 81, 90, 91)))
+"""Transfer syntaxes of JPEG, whose slices can have many scans; with JPEG-LS and JPEG 2000, those that state sizes."""
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
 """Transfer syntax of files that are deflated as a whole."""
@@ -205,6 +210,7 @@ def _read_plane(path: Path, size: tuple[int, ...], scale: tuple[float, float]) -
     found, _ = _read(path, header=False)
     _check_same(path, found, size, 1)
     with _decoding(path):
+        _check_streams(path, found, size)
         pixels = np.asarray(found.pixel_array)
     return _in_unit(path, pixels, size, scale)
 
@@ -215,6 +221,8 @@ def _read_frames(path: Path, places: Sequence[Place], size: tuple[int, ...]) -> 
     found, _ = _read(path, header=True)
     _check_same(path, found, size, places[0].frames)
     with _decoding(path):
+        if found.file_meta.get("TransferSyntaxUID") in STREAMS:
+            _check_streams(path, _read(path, header=False)[0], size)
         frames = decoders.iter_pixels(path, indices=[place.frame for place in places])
     for place in places:
         with _decoding(path):
@@ -227,6 +235,25 @@ def _check_same(path: Path, found: Any, size: tuple[int, ...], frames: int) -> N
         raise ImageError(f"{path} has changed since its header was read")
 
 
+def _check_streams(path: Path, found: Any, size: tuple[int, ...]) -> None:
+    """Check what compressed slices state before they are decoded: a decoder takes memory for it, and time for scans.
+
+    Raises
+    ------
+    ImageError
+        A stream states another size than its file, or has very many scans.
+    """
+    syntax = found.file_meta.get("TransferSyntaxUID")
+    if syntax not in STREAMS:
+        return
+    encaps = reading_library("pydicom.encaps", "volumes", "DICOM files")
+    for stream in encaps.generate_frames(found.PixelData, number_of_frames=int(found.get("NumberOfFrames") or 1)):
+        if syntax in SCANNED:
+            check_scans(stream, str(path), ImageError)
+        if (stated := stated_size(stream)) != size:
+            raise ImageError(f"{path} is damaged", got=f"a stream of {stated}", expected=size)
+
+
 @contextmanager
 def _decoding(path: Path) -> Iterator[None]:
     """Turn the errors of pydicom and of decoders, which are of many kinds, into one of the file."""
@@ -234,6 +261,8 @@ def _decoding(path: Path) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
+    except ImageError:
+        raise
     except Exception as reason:
         raise ImageError(f"{path} cannot be decoded", got=one_line(str(reason), 300)) from reason
 

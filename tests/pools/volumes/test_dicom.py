@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 from pydicom.data import get_testdata_file
 
 from alkit import VolumePool
@@ -278,3 +280,35 @@ def test_values_without_a_scale_are_those_that_are_stored(tmp_path, value):
     data.save_as(path)
     for part in found(tmp_path)[0].values():
         np.testing.assert_array_equal(values(part), ramp())
+
+
+@pytest.mark.parametrize("frames", [None, 2])
+def test_streams_of_compressed_slices_are_checked_before_they_are_decoded(tmp_path, frames):
+    def jpeg(side, scans=0):
+        file = io.BytesIO()
+        Image.new("L", (side, side)).save(file, "JPEG", progressive=True)
+        content = file.getvalue()
+        start, end = content.rindex(b"\xff\xda"), content.rindex(b"\xff\xd9")
+        return content[:end] + content[start:end] * scans + content[end:]
+
+    for number, (stream, message) in enumerate(
+        [(jpeg(32), None), (jpeg(32, 200), "more than 100 scans"), (jpeg(48), r"a stream of \(48, 48\)")]
+    ):
+        folder = tmp_path / str(number)
+        if frames is None:
+            (path,) = write_series(folder, ramp((32, 32, 1)))
+        else:
+            path = write_enhanced(folder / "a.dcm", ramp((32, 32, 2)))
+        data = pydicom.dcmread(path)
+        data.BitsAllocated = data.BitsStored = 8
+        data.HighBit, data.PixelRepresentation = 7, 0
+        data.file_meta.TransferSyntaxUID = pydicom.uid.JPEGBaseline8Bit
+        data.PixelData = pydicom.encaps.encapsulate([stream] * (frames or 1))
+        data["PixelData"].VR = "OB"
+        data.save_as(path)
+        (part,) = found(folder)[0].values()
+        if message is None:
+            assert not values(part).any()
+        else:
+            with pytest.raises(ImageError, match=message):
+                values(part)

@@ -1,0 +1,67 @@
+"""What streams of JPEG, JPEG-LS and JPEG 2000 state, before they are decoded."""
+
+from __future__ import annotations
+
+import re
+
+from alkit.errors import AlkitError
+
+Size = tuple[int, int]
+"""Height and width, in pixels."""
+
+SCAN, END = 0xDA, 0xD9
+"""Markers of JPEG before a scan, and at the end."""
+
+MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+"""A marker of JPEG. Between the pixels of a scan, there are others."""
+
+FRAMES = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7)
+"""Markers of JPEG, and the one of JPEG-LS, before the size of an image."""
+
+MOST_SCANS = 100
+"""Most scans of a JPEG, as libtiff has it. A scan can be a few bytes, and goes through the whole image."""
+
+CODESTREAM = b"\xff\x4f\xff\x51"
+"""First bytes of a stream of JPEG 2000. Two numbers follow, and then the width and the height."""
+
+START = 2**16
+"""Number of bytes in which a stream must state its size."""
+
+
+def check_scans(content: bytes, name: str, error: type[AlkitError]) -> None:
+    """Check that a JPEG does not have so many scans that it would take hours.
+
+    Raises
+    ------
+    AlkitError
+        It has. The error has the class `error`.
+    """
+    place, scans = 2, 0
+    while (marker := MARKER.search(content, place)) is not None and content[marker.start() + 1] != END:
+        scans += content[marker.start() + 1] == SCAN
+        if scans > MOST_SCANS:
+            raise error(f"{name} is damaged", got=f"more than {MOST_SCANS} scans", hint="save it again")
+        place = marker.end() + max(2, int.from_bytes(content[marker.end() : marker.end() + 2], "big"))
+
+
+def stated_size(stream: bytes) -> Size | None:
+    """Return the height and width that a stream states; None if it does not.
+
+    >>> stated_size(bytes.fromhex("ffd8ffe00004beefffc0000b080010002001"))
+    (16, 32)
+    >>> stated_size(CODESTREAM + bytes.fromhex("002f0000 00000020 00000010 00000000 00000000"))
+    (16, 32)
+    """
+    stream = bytes(stream[:START])
+    start = stream.find(CODESTREAM)
+    if start >= 0 and stream[:2] != b"\xff\xd8":
+        numbers = stream[start + len(CODESTREAM) + 4 :][:16]
+        right, bottom, left, top = (int.from_bytes(numbers[at : at + 4], "big") for at in range(0, 16, 4))
+        return (bottom - top, right - left) if len(numbers) == 16 else None
+    place = 2
+    while place + 9 <= len(stream) and stream[place] == 0xFF:
+        if stream[place + 1] in FRAMES:
+            height, width = stream[place + 5 : place + 7], stream[place + 7 : place + 9]
+            return int.from_bytes(height, "big"), int.from_bytes(width, "big")
+        place += 2 + int.from_bytes(stream[place + 2 : place + 4], "big")
+    return None
