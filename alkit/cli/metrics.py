@@ -143,7 +143,7 @@ def _recorded(record: Store, *, complete: bool) -> Metrics | None:
     from alkit.experiment.opening import settle_metrics
 
     try:
-        metrics = settle_metrics(record, None)
+        metrics, _ = settle_metrics(record, None)
     except ConfigurationError:
         if complete:
             raise

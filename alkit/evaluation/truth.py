@@ -1,4 +1,4 @@
-"""Labels of test sets: the oracle is asked for them once."""
+"""Labels of test sets: the oracle is asked for them once in a call."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from alkit.labels.framing import to_working
 from alkit.labels.masks import decode_mask, mask_png
 from alkit.pools.frames import frames_of
 from alkit.pools.sizes import mask_sizes
-from alkit.protocols import Oracle, Pool
+from alkit.protocols import ChecksLabels, Oracle, Pool
 from alkit.values.answers import Answer, Invalid, Skip, Withdrawal
 from alkit.values.frames import Frame
 from alkit.values.label_spec import Label, LabelSpec, Mask
@@ -26,7 +26,7 @@ The arguments are the oracle, the queries, and the seconds between two polls.
 
 
 class TestLabels:
-    """Labels of test sets, checked once and then kept in temporary files until the process ends.
+    """Labels of test sets, checked once and then kept in temporary files until they are read again or the process ends.
 
     Parameters
     ----------
@@ -55,6 +55,16 @@ class TestLabels:
         if key not in self._kept:
             self._kept[key] = test, oracle, self._ask(test, oracle, spec, poll)
         return self._kept[key][2]
+
+    def read_again(self, oracle: Oracle) -> None:
+        """Forget the labels of an oracle that knows all of them beforehand: somebody may have corrected them.
+
+        Others are not asked again, because people gave these labels.
+        """
+        if isinstance(oracle, ChecksLabels):
+            for kept in (self._kept, self._originals):
+                for key in [key for key, (_, known, _) in kept.items() if known is oracle]:
+                    del kept[key]
 
     def originals(
         self, test: Pool, oracle: Oracle, spec: LabelSpec, poll: float

@@ -91,7 +91,7 @@ def assemble(
         settle_rules(store, rules)
         settle_people(store, people)
         change_keep(store, keep)
-        measured = opening.settle_metrics(store, metrics)
+        measured, settings.agreed.metrics = opening.settle_metrics(store, metrics)
         representations, files = Representations(pool, stream, store, report, workers), LabelFiles(store)
         answers = Answers(store, settings, files, frozenset(pool.ids) | settings.unusable.keys())
         labels = Labels(files, representations)

@@ -60,6 +60,7 @@ def fit(
     warnings: list[str] = []
     if tested is not None:
         spec_of(tested[1])
+        test_labels.read_again(tested[1])
         warnings = measuring.check_test(parts, tested[0], apart=True)
     with store.exclusive():
         parts.settings.agreed.check()
@@ -103,6 +104,7 @@ def commit_round(
     QueryError
         There is no label, or all labels are held out.
     """
+    measuring.check_metrics_stay(parts)
     note_edits(parts)
     rule = join_rule(parts.terms.join)
     with parts.store.moment():  # answers may arrive meanwhile, and the round must say which ones it was trained on

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from alkit.checks import check_number
-from alkit.errors import DataError, QueryError
+from alkit.errors import DataError, QueryError, ResumeError
 from alkit.evaluation.chosen import Metrics, check_metrics, wants_original
+from alkit.evaluation.meanings import METRICS
 from alkit.evaluation.measure import Seen, measure
 from alkit.evaluation.per_image import PerImage
 from alkit.evaluation.truth import TestLabels
@@ -21,11 +22,14 @@ from alkit.experiment.holding_out import near_duplicates
 from alkit.experiment.model import LastModel
 from alkit.experiment.parts import Parts
 from alkit.pools.checks import check_pool
+from alkit.pools.digests import digest
 from alkit.pools.groups import Grouping, check_apart, groups_of
 from alkit.pools.identical import check_contents
 from alkit.protocols import Oracle, Pool, Predictor
 from alkit.record.answers import spec_of
+from alkit.record.forgetting import metrics_without
 from alkit.record.grouping import is_grouped, recorded_grouping
+from alkit.record.removing import REMOVED
 from alkit.record.store import Store
 from alkit.record.testsets import OTHER_TRUTH, TRUTH, measures_on
 from alkit.rng import Stream
@@ -68,8 +72,11 @@ def evaluate(
     check_test(parts, test)
     spec_of(oracle)
     check_number("poll", poll, 0)
+    test_labels.read_again(oracle)
     with parts.store.exclusive():
         parts.settings.agreed.check()
+        if chosen is None:
+            check_metrics_stay(parts)
         rounds = parts.store.rounds()
         if not rounds:
             raise QueryError("the record has no model to evaluate yet", hint="tell() some labels and fit()")
@@ -91,6 +98,22 @@ def evaluate(
             facts = {TRUTH: lambda before: truth}
             parts.store.measure_round(last.round, figures, seconds, further, warnings, facts)
         return figures
+
+
+def check_metrics_stay(parts: Parts) -> None:
+    """Check that the record still has the metrics that this process measures by.
+
+    Raises
+    ------
+    ResumeError
+        Another process has changed them. Figures by these ones would stand under names that mean others.
+    """
+    own = metrics_without(parts.settings.agreed.metrics, parts.store.fact(REMOVED) or {})
+    if parts.store.fact(METRICS) != own:
+        raise ResumeError(
+            f"the metrics of {parts.store.path} have changed since it was opened",
+            hint="open it again, or repeat the command",
+        )
 
 
 def measure_on(
@@ -156,7 +179,7 @@ def check_test(parts: Parts, test: Pool, *, apart: bool = False) -> list[str]:
         known = recorded_grouping(parts.store) is not None
         in_pool = in_pool if known else {group: id for group, id in in_pool.items() if group != id}
     check_apart(in_pool, own)
-    key = "\n".join(sorted(ids))
+    key = "\n".join([digest(test), *sorted(ids)])
     if key not in parts.compared:
         parts.compared[key] = [*_without_groups(ids, own, grouped), *_alike(parts, test)]
         for sentence in parts.compared[key]:

@@ -67,8 +67,10 @@ def build_parts(record: Store, given: Mapping[str, object], join: Join | None) -
     return parts, terms
 
 
-def settle_metrics(record: Store, given: Metrics | None) -> Metrics | None:
+def settle_metrics(record: Store, given: Metrics | None) -> tuple[Metrics | None, Written]:
     """Record the metrics that are given and return them, or return those of the record; None if it has none.
+
+    They are followed by their written form.
 
     Raises
     ------
@@ -84,11 +86,11 @@ def settle_metrics(record: Store, given: Metrics | None) -> Metrics | None:
                 _settle_meanings(record, recorded, form)
                 record.revise(METRICS, lambda before: form)
         _settle_directions(record, given)
-        return given
+        return given, _form(record, given)
     if recorded is None:
-        return None
+        return None, None
     try:
-        return check_metrics(build(recorded, "metric"))
+        return check_metrics(build(recorded, "metric")), recorded
     except ConfigurationError as reason:
         raise ConfigurationError(
             f"{record.path} does not contain enough to build metrics ({reason})", hint="pass metrics="

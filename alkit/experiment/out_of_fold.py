@@ -121,6 +121,7 @@ def _key(
         {id: [answer.label for answer in decided.known[id].labels] for id in everything.ids},
         {id: pixels.get(id) for id in everything.ids},
         parts.settings.shape,
+        getattr(parts.pool, "scale", None),
         made_by,
         code,
         written_form(everything.spec),

@@ -74,6 +74,9 @@ def run_rounds(
         rehearsing.rehearse_test(parts, test)
     rehearsing.check_enough(parts, "start", start, len(unasked))
 
+    if tested is not None:
+        test_labels.read_again(tested[1])
+
     def each_round() -> Iterator[RoundResult]:
         with parts.report.bar(progress):
             for number in range(rounds + 1):

@@ -24,10 +24,13 @@ class Agreed:
     form:
         The configuration: the learner, the strategies, the terms, and the number, shape and digest of the images. None
         before it is declared.
+    metrics:
+        The written form of the metrics; None for the defaults.
     """
 
     store: Store
     form: Written | None = None
+    metrics: Written = None
 
     def checked(self, value: T) -> T:
         """Return a value after :meth:`check`: in a transaction, the configuration stays until it is recorded."""

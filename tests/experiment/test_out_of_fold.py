@@ -178,3 +178,18 @@ def test_the_quality_of_a_removed_image_is_forgotten(tmp_path):
     experiment.label_quality(folds=3)
     experiment.remove("0005", "consent withdrawn")
     assert "0005" not in experiment._parts.store.fact(QUALITIES)["qualities"]
+
+
+def test_figures_are_not_kept_if_the_images_are_scaled_in_another_way(tmp_path):
+    def opened(scale, **more):
+        learner, strategy = alkit.testing.Brightness(), alkit.strategy("random")
+        pool = alkit.ArrayPool(PIXELS.astype(np.uint8), scale=scale)
+        return alkit.Experiment(pool, learner, strategy, tmp_path / "r.db", classes=CLASSES, **more)
+
+    experiment = opened("full")
+    experiment.tell({id: MASKS[int(id)] for id in experiment.ask(8)})
+    before = experiment.label_quality(folds=2)
+    again = opened("minmax", change=True)
+    key = again._parts.store.fact(QUALITIES)["key"]
+    assert before.keys() == again.label_quality(folds=2).keys()
+    assert again._parts.store.fact(QUALITIES)["key"] != key

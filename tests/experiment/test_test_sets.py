@@ -180,3 +180,30 @@ def test_metrics_by_other_labels_of_the_test_set_are_not_compared(world, tmp_pat
     earlier, later = max([0, 1], key=dice.__getitem__), max([2, 3], key=dice.__getitem__)
     assert experiment._parts.store.models().keys() >= {earlier, 4}
     assert later in experiment._parts.store.models() or dice[4] >= dice[later]
+
+
+def test_labels_of_the_test_set_that_were_corrected_are_read_again_in_the_same_process(world):
+    masks = dict(world.masks)
+    oracle = alkit.MaskOracle(masks, CLASSES)
+    experiment = fitted(world, 3)
+    before = experiment.evaluate(world.test, oracle)
+    for id in world.test.ids:
+        masks[id] = 1 - masks[id]
+    after = experiment.evaluate(world.test, oracle)
+    assert after != before
+    assert after == experiment.evaluate(world.test, alkit.MaskOracle(masks, CLASSES))
+    experiment.tell({id: world.masks[id] for id in experiment.ask(3)})
+    masks |= world.masks
+    fit = experiment.fit(test=world.test, oracle=oracle)
+    assert fit.metrics == experiment.evaluate(world.test, alkit.MaskOracle(dict(world.masks), CLASSES))
+    assert any("labels of the test set have changed" in text for text in fit.warnings)
+
+
+def test_a_test_set_with_the_ids_of_another_one_is_compared_with_the_pool_again(world):
+    experiment = fitted(world, 3)
+    ids, images = list(world.test.ids)[:2], world.pool.read(list(world.pool.ids)[:2])
+    experiment.evaluate(world.test.subset(ids), world.oracle)
+    assert not experiment._parts.compared[next(iter(experiment._parts.compared))]
+    experiment.evaluate(alkit.ArrayPool(images * np.float32(0.5), ids=ids), world.oracle, metrics=["dice"])
+    *_, found = experiment._parts.compared.values()
+    assert "2 images of the test set are nearly identical to images of the pool" in found[0]

@@ -7,6 +7,7 @@ from PIL import Image
 
 import alkit
 from alkit.errors import AlkitError, QueryError, ResumeError, StoreBusyError
+from alkit.evaluation import SurfaceDice
 from alkit.experiment import audit as audit_module
 from alkit.experiment import exporting, reviewing
 from alkit.experiment.parts import Parts
@@ -91,6 +92,22 @@ def test_images_that_were_added_since_a_folder_was_listed_are_not_missing(tmp_pa
     (tmp_path / "images/f.png").unlink()
     opened(pool())
     assert Store(tmp_path / "d.db").fact("unusable") == {"f": "it is missing"}
+
+
+def test_a_process_does_not_measure_by_metrics_that_another_one_has_replaced(opened):
+    one = opened(metrics=[SurfaceDice(0)])
+    opened(metrics=[SurfaceDice(3)])
+    one.tell({"a": MASK}, unasked=True)
+    with pytest.raises(ResumeError, match=r"the metrics of .* have changed since it was opened"):
+        one.fit()
+    one = opened()
+    one.fit()
+    test, oracle = alkit.ArrayPool({"t": IMAGES[7]}), alkit.MaskOracle({"t": MASK}, ("skin", "lesion"))
+    opened(metrics=["dice"])
+    with pytest.raises(ResumeError, match=r"the metrics of .* have changed since it was opened"):
+        one.evaluate(test, oracle)
+    assert one.evaluate(test, oracle, metrics=["iou"]).keys() == {"iou"}
+    assert opened().evaluate(test, oracle) == opened().history[-1].metrics
 
 
 def test_a_removed_image_is_not_added_again_by_a_process_that_began_before(opened):
