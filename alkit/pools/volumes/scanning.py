@@ -134,6 +134,8 @@ def open_part(path: Path) -> Part:
     ImageError
         The file cannot be used.
     """
+    if not path.is_file():  # a pipe would block
+        raise ImageError(f"{path} is not a file")
     if path.name.lower().endswith(nifti.SUFFIXES):
         return nifti.open_nifti(path)
     return itk.open_itk(path)
@@ -190,8 +192,6 @@ def _add(
     if not _check_name(id, unusable):
         return
     try:
-        for name in names:
-            _facts(folder, folder / name)  # a pipe would block
         parts = tuple(open_part(folder / name) for name in names)
         for name, part in zip(names[1:], parts[1:], strict=True):
             if (other := parts[0].geometry.difference(part.geometry)) is not None:

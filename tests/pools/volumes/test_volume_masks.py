@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
@@ -109,3 +111,13 @@ def test_damage_behind_the_first_block_is_noticed_in_all_of_them(folder, monkeyp
     path.write_bytes(content)
     with pytest.raises(LabelError, match="CRC check failed"):
         VolumeMasks(pool, folder / "labels")[pool.ids[0]]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+@pytest.mark.parametrize("suffix", ["nii.gz", "nii", "mha"])
+def test_a_pipe_among_the_labels_does_not_block(folder, suffix):
+    pool = alkit.VolumePool(folder / "images", window=(0, 60))
+    (folder / "pipes" / "p0").mkdir(parents=True)
+    os.mkfifo(folder / "pipes" / "p0" / f"ct.{suffix}")
+    with pytest.raises(LabelError, match=rf"ct\.{suffix} is not a file"):
+        VolumeMasks(pool, folder / "pipes")
