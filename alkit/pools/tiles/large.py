@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from alkit._reading.damage import check_overlap, check_pages
+from alkit._reading.damage import UNPREDICTED, check_overlap, check_pages
 from alkit._reading.images import TIFF, refuse_damage
 from alkit._reading.limits import check_pixels
 from alkit._reading.streams import check_scans, stated_size
-from alkit._reading.tiffs import WHITE, part_of, series_of
+from alkit._reading.tiffs import part_of, series_of
 from alkit.errors import AlkitError, ImageError, MissingDependencyError
 from alkit.pools.decoding import Pixels, decode
 from alkit.values.frames import Box
@@ -33,8 +33,9 @@ SLIDES = (".svs", ".ndpi", ".scn", ".bif")
 AXES = ("YX", "YXS", "SYX", "CYX")
 """Orders of axes, by tifffile's letters, of images with one plane, or with colours last or first."""
 
-PLAIN = (1, 2, 6)
-"""Photometric interpretations of a TIFF that need no conversion: 0 is black, RGB, and YCbCr, decoded to RGB."""
+PLAIN, CONVERTED = (1, 2), 6
+"""Photometric interpretations of a TIFF that need no conversion: 0 is black, and RGB. And YCbCr, which is decoded to RGB
+if it is compressed by JPEG."""
 
 EXACT = (1, 5, 8, 32773, 32946)
 """Compressions of a TIFF whose decoders stop at the declared size: none, LZW, deflate and PackBits."""
@@ -139,7 +140,7 @@ def _tiff(path: Path) -> Iterator[LargeImage | None]:
         series = every[0]
         _check_first(every, path)
         orientation = page.tags.valueof(274, 1)
-        if series.axes not in AXES or page.photometric not in PLAIN or orientation != 1 or len(every) > 1000:
+        if series.axes not in AXES or not _is_as_stored(page) or orientation != 1 or len(every) > 1000:
             yield None
             return
         single = len(series.pages) == 1 and page.planarconfig == 1
@@ -174,6 +175,13 @@ def _tiff(path: Path) -> Iterator[LargeImage | None]:
             return np.ascontiguousarray(np.moveaxis(np.asarray(array[rows, columns]), -1, 0))
 
         yield LargeImage(sizes, _mpp(page, file), read)
+
+
+def _is_as_stored(page: Any) -> bool:
+    """Return whether the values that tifffile decodes are those that viewers show."""
+    if page.bitspersample not in (8, 16) or (page.predictor != 1 and page.compression in UNPREDICTED):
+        return False
+    return page.photometric in PLAIN or (page.photometric == CONVERTED and page.compression in (JPEG, *WAVELETS))
 
 
 def leads_elsewhere(file: Any) -> bool:
@@ -317,14 +325,18 @@ def _check_shown(series: Any, levels: tuple[Size, ...], path: Path) -> None:
     Raises
     ------
     ImageError
-        It has other than one or three channels, 0 is white, it is compressed in another way, or states absurd sizes.
+        It has other than one or three channels, colours of another kind or is compressed in another way, or states absurd
+        sizes.
     """
     page = series.keyframe
     channels = [side for axis, side in zip(series.axes, series.shape, strict=True) if axis not in "YX"] or [1]
     if channels not in ([1], [3]):
         raise ImageError(f"{path} has other channels", got=channels, expected="1 or 3", hint="save it as a TIFF")
-    if page.photometric == WHITE:
-        raise ImageError(f"{path} says that 0 is white", hint="save it as a TIFF in which 0 is black")
+    if not _is_as_stored(page):
+        got = f"photometric interpretation {page.photometric}, {page.bitspersample} bits"
+        raise ImageError(
+            f"{path} has values of another kind", got=got, expected="gray or RGB", hint="save it as a TIFF"
+        )
     if page.compression not in (*EXACT, JPEG, *WAVELETS):
         raise ImageError(
             f"{path} is compressed in an unknown way", got=page.compression, hint="save it as a TIFF with JPEG"

@@ -9,6 +9,7 @@ from PIL import Image
 
 from alkit.errors import ImageError, LabelError
 from alkit.oracles.tile_masks import _open_mask
+from alkit.pools.decoding import decode
 from alkit.pools.tiles.large import open_large
 from alkit.values.frames import Box
 
@@ -59,7 +60,7 @@ def test_colours_of_slides_in_jpeg_2000_are_rgb(tmp_path):
             ".6.",
         ),
         (lambda pixels: pixels[..., :2], {"photometric": "minisblack", "planarconfig": "contig"}, "has other channels"),
-        (lambda pixels: pixels[..., 0], {"photometric": "miniswhite"}, "says that 0 is white"),
+        (lambda pixels: pixels[..., 0], {"photometric": "miniswhite"}, "has values of another kind"),
         (lambda pixels: pixels, {"compression": "webp", "compressionargs": {"lossless": True}}, "in an unknown way"),
     ],
 )
@@ -151,3 +152,19 @@ def test_a_slide_that_states_an_absurd_size_is_refused(tmp_path):
                 read(tmp_path / "s.scn")
         else:
             assert read(tmp_path / "s.scn", 0, Box(40, 40, 1, 1)).ravel().tolist() == [20, 200, 40]
+
+
+@pytest.mark.parametrize(
+    ("array", "given"),
+    [
+        (COLOURS, {"photometric": "ycbcr", "compression": "lzw"}),
+        (COLOURS, {"photometric": "ycbcr"}),
+        (COLOURS[..., 0] >> 4, {"photometric": "minisblack", "bitspersample": 4}),
+        (COLOURS[..., 0] >> 6, {"photometric": "minisblack", "bitspersample": 2}),
+        (COLOURS[..., 0], {"photometric": "miniswhite"}),
+    ],
+)
+def test_values_that_mean_others_are_those_of_the_same_image_as_a_whole(tmp_path, array, given):
+    write_slide(tmp_path / "a.tif", array, description=None, **given)
+    whole, _ = decode(tmp_path / "a.tif", None, False)
+    assert np.array_equal(read(tmp_path / "a.tif"), whole)
