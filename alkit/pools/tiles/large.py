@@ -34,8 +34,8 @@ AXES = ("YX", "YXS", "SYX", "CYX")
 """Orders of axes, by tifffile's letters, of images with one plane, or with colours last or first."""
 
 PLAIN, CONVERTED = (1, 2), 6
-"""Photometric interpretations of a TIFF that need no conversion: 0 is black, and RGB. And YCbCr, which is decoded to RGB
-if it is compressed by JPEG."""
+"""Photometric interpretations of a TIFF that need no conversion: 0 is black, and RGB. And YCbCr, which becomes RGB when
+JPEG is decoded."""
 
 EXACT = (1, 5, 8, 32773, 32946)
 """Compressions of a TIFF whose decoders stop at the declared size: none, LZW, deflate and PackBits."""
@@ -325,8 +325,8 @@ def _check_shown(series: Any, levels: tuple[Size, ...], path: Path) -> None:
     Raises
     ------
     ImageError
-        It has other than one or three channels, colours of another kind or is compressed in another way, or states absurd
-        sizes.
+        It has other than one or three channels, or colours of another kind, is compressed in another way, or states
+        absurd sizes.
     """
     page = series.keyframe
     channels = [side for axis, side in zip(series.axes, series.shape, strict=True) if axis not in "YX"] or [1]

@@ -16,7 +16,7 @@ from alkit.pools.tiles.overview import Foreground, foreground_of, overview_of
 from alkit.values.frames import Box
 from alkit.values.label_spec import Size
 
-LAYOUT = 2
+LAYOUT = 3
 """Version of the way in which tiles become pixels. It is part of the name of the folder of a cache."""
 
 CLOSE = 0.25
