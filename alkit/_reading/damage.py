@@ -69,6 +69,9 @@ SHARED = 4
 LEAST_TILE = 256
 """Fewest pixels of a tile of a TIFF: its sides must be multiples of 16."""
 
+MOST_TILE = 2**24
+"""Most pixels of a tile of a TIFF that is larger than its image: a tile is decoded as a whole."""
+
 MOST_PER_PIXEL, BESIDES = 64, 2**20
 """Most bytes to which a TIFF can unpack, for each pixel and besides: tiles may be larger than the image."""
 
@@ -193,7 +196,7 @@ def check_pages(file: BinaryIO, name: str, error: type[AlkitError]) -> None:
 
 
 def check_overlap(counts: Sequence[int], part: Size, whole: Size, end: int, name: str, error: type[AlkitError]) -> None:
-    """Check that the tiles or strips of a TIFF do not overlap, and that tiles are not tiny: it would take very long.
+    """Check that the tiles or strips of a TIFF do not overlap, which would take very long, and the size of a tile.
 
     Parameters
     ----------
@@ -213,6 +216,10 @@ def check_overlap(counts: Sequence[int], part: Size, whole: Size, end: int, name
     """
     if sum(counts) > SHARED * end:
         raise error(f"{name} is damaged", got="parts that are longer than the file")
+    if part[0] * part[1] > max(MOST_TILE, whole[0] * whole[1]):
+        raise error(
+            f"{name} is damaged", got=f"tiles of {part[1]} x {part[0]} pixels", expected="the size of the image"
+        )
     if part[1] < whole[1] and part[0] * part[1] < LEAST_TILE:
         raise error(f"{name} has tiles that are too small", got=f"{part[1]} x {part[0]}", expected="16 x 16 or more")
 

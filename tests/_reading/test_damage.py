@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import zlib
 
 import numpy as np
@@ -219,3 +220,20 @@ def test_a_jpeg_with_very_many_scans_is_refused_before_it_is_decoded(tmp_path):
     read(tmp_path, content + content[start:end] * 200)  # a film or a preview may follow the image
     with pytest.raises(AlkitError, match="more than 100 scans"):
         read(tmp_path, content[:end] + content[start:end] * 200 + content[end:])
+
+
+def test_a_tiff_whose_tile_is_far_larger_than_its_image_is_refused_before_it_is_decoded(tmp_path):
+    """A tile is decoded as a whole: 49 KB took 1.5 GB."""
+    for side, is_refused in ((4096, False), (4112, True)):
+        tile = b"\x81\x00" * (side * side // 128)  # PackBits
+        tags = [(256, 16), (257, 16), (258, 8), (259, 32773), (262, 1), (277, 1), (322, side), (323, side), (324, 8)]
+        entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in [*tags, (325, len(tile))])
+        head = struct.pack("<H", len(tags) + 1) + entries + bytes(4)
+        content = b"II*\0" + struct.pack("<I", 8 + len(tile)) + tile + head
+        if is_refused:
+            with pytest.raises(
+                AlkitError, match=f"got tiles of {side} x {side} pixels, expected the size of the image"
+            ):
+                read(tmp_path, content)
+        else:
+            assert read(tmp_path, content).shape == (16, 16)

@@ -30,7 +30,8 @@ READERS = {".nrrd": "NrrdImageIO", ".mha": "MetaImageIO", ".mhd": "MetaImageIO"}
 """Readers of ITK by suffix: ITK would try others, too."""
 
 FACTOR = 10
-"""A file that unpacks to more than this multiple of :data:`~alkit._reading.limits.BYTES` is refused."""
+"""A file that unpacks to more than this multiple of :data:`~alkit._reading.limits.BYTES` is refused; one that is not
+compressed may have eight times as many bytes."""
 
 DATA_FILE = re.compile(rb"^ElementDataFile = *([^\r\n]+)\r?$", re.MULTILINE)
 """Line of a MetaImage header that names the file of its voxels."""
@@ -145,13 +146,13 @@ def open_itk(path: Path) -> ItkFile:
     check_shape(shape, channels, str(path))
     if "complex" in name or "label" in name:
         raise ImageError(f"{path} must hold one number for each voxel and channel", got=name)
-    size, most = int(np.prod([*shape, channels, 8], dtype=object)), FACTOR * limit(BYTES)
+    size, most = int(np.prod(shape, dtype=object)) * header["bytes"], FACTOR * limit(BYTES)
     stored = sum(each.stat().st_size for each in (path, *files))
-    if size > 8 * most or size > 8 * 1032 * stored:
+    if size > min(8 * most, max(most, stored), 1032 * stored):
         raise ImageError(
             f"{path} is too large to be read as a whole",
-            got=f"{size // 8} values",
-            expected=f"at most {most}",
+            got=f"{size} bytes of voxels in a file of {stored}",
+            expected=f"at most {most} if they are compressed",
             hint=f"convert it to NIfTI, which is read slice by slice; or the environment variable {BYTES}",
         )
     directions = np.array(header["direction"]).reshape(3, 3)
@@ -160,7 +161,7 @@ def open_itk(path: Path) -> ItkFile:
     matrix[:3, 3] = header["origin"]
     # ITK counts to the left and to the back.
     geometry = make_geometry(shape, np.diag([-1.0, -1.0, 1.0, 1.0]) @ matrix, str(path))
-    return ItkFile(path, geometry, channels, int(np.prod(shape, dtype=object)) * header["bytes"])
+    return ItkFile(path, geometry, channels, size)
 
 
 def _voxel_files(path: Path) -> tuple[Path, ...]:

@@ -196,6 +196,22 @@ def test_a_header_that_declares_more_voxels_than_fit_is_refused(tmp_path):
         open_itk(path)
 
 
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
+def test_a_file_that_unpacks_to_too_much_is_refused(tmp_path, suffix, monkeypatch):
+    """The limit is of bytes, whatever the type of a voxel; what a file has uncompressed, it has."""
+    array = np.zeros((16, 16, 16), np.float64)  # 32,768 bytes
+    packed = write_itk(tmp_path / f"a{suffix}", array, compress=True)
+    plain = write_itk(tmp_path / f"b{suffix}", array)
+    for most, is_refused in ((3277, False), (3276, True)):
+        monkeypatch.setenv("ALKIT_MAX_BYTES", str(most))
+        assert not values(open_itk(plain)).any()
+        if is_refused:
+            with pytest.raises(ImageError, match="is too large to be read as a whole: got 32768 bytes of voxels"):
+                open_itk(packed)
+        else:
+            assert not values(open_itk(packed)).any()
+
+
 def test_two_axes_are_refused(tmp_path):
     write_itk(tmp_path / "a.mha", np.zeros((4, 5), np.uint8))
     with pytest.raises(ImageError, match=r"a\.mha must have three axes: got 2 axes"):
