@@ -6,6 +6,8 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 from alkit.arguments.returned import check_returned
 from alkit.errors import ConfigurationError, QueryError
@@ -28,12 +30,12 @@ from alkit.pools.splitting import draw_groups
 from alkit.pools.unusable import FEW, unusable_text
 from alkit.protocols import Oracle, Pool, Predictor
 from alkit.record.answers import spec_of
-from alkit.record.changing import DISPUTES
+from alkit.record.changing import DISPUTES, replaced
 from alkit.record.held import on_one_connection
 from alkit.record.reviews import decided_by_review
 from alkit.record.snapshot import Snapshot
 from alkit.record.states import Answered
-from alkit.record.testsets import TRUTH, declare_test
+from alkit.record.testsets import TRUTH, check_declared
 from alkit.sharing.workers import working
 from alkit.values.interval import Interval
 from alkit.values.progress import Progress
@@ -76,9 +78,9 @@ def fit(
             snapshot = store.snapshot()
             if last[1] == _stamp(parts, snapshot) and not _are_back(parts, snapshot):
                 return done[-1]
-        if tested is not None:
-            declare_test(parts.settings, store, tested[0])
-        result = commit_round(parts, model, test_labels, next_round(done), {}, tested, warnings=warnings)
+        facts = {} if tested is None else check_declared(parts.settings, store, tested[0])
+        number = next_round(done)
+        result = commit_round(parts, model, test_labels, number, {}, tested, warnings=warnings, facts=facts)
     parts.report(Progress("round", result.round + 1, result.round + 1, result.metrics, result))
     return result
 
@@ -93,8 +95,9 @@ def commit_round(
     test: tuple[Pool, Oracle] | None = None,
     poll: float = 1.0,
     warnings: Sequence[str] = (),
+    facts: Mapping[str, Any] | None = None,
 ) -> RoundResult:
-    """Train on all labels so far, measure the model and record the round, with some more `warnings`.
+    """Train on all labels so far, measure the model and record the round, with some more `warnings` and `facts`.
 
     The model is measured on the test set if there is one, else on the audit set as far as it is labelled, else on the
     labels held out. With a test set, the figures on the audit set stand beside. The caller holds the record's lock.
@@ -189,8 +192,9 @@ def commit_round(
     dumped = predictor.dumps()
     check_returned(predictor, "dumps", dumped, bytes)
     keep = models_to_keep(parts.store, [*parts.store.rounds(), result])
-    facts = {TRUTH: lambda before: tested_by} if tested_by else {}
-    parts.store.commit_round(result, dumped, _stamp(parts, snapshot), consumed, keep, facts)
+    settled = {**(facts or {}), **({TRUTH: tested_by} if tested_by else {})}
+    changes = {name: partial(replaced, now) for name, now in settled.items()}
+    parts.store.commit_round(result, dumped, _stamp(parts, snapshot), consumed, keep, changes)
     model.replace(predictor)
     return result
 

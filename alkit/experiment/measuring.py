@@ -6,6 +6,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from alkit.pools.groups import Grouping, check_apart, groups_of
 from alkit.pools.identical import check_contents
 from alkit.protocols import Oracle, Pool, Predictor
 from alkit.record.answers import spec_of
+from alkit.record.changing import replaced
 from alkit.record.forgetting import metrics_without
 from alkit.record.grouping import is_grouped, recorded_grouping
 from alkit.record.removing import REMOVED
@@ -85,7 +87,8 @@ def evaluate(
         figures = measure_on(parts, model.predictor(), test_labels, test, oracle, poll, metrics=chosen, each=few)
         last = rounds[-1]
         elsewhere = (last.n_held_out and not last.n_tested) or (last.audit is not None and last.audit.main)
-        if chosen is None and not elsewhere and measures_on(parts.settings, parts.store, test):
+        tested = None if chosen is not None or elsewhere else measures_on(parts.settings, parts.store, test)
+        if tested is not None:
             seconds = {**last.seconds, "evaluate": time.perf_counter() - begun}
             truth = digest_of(test_labels.of(test, oracle, parts.settings.spec, poll), test.ids)
             warnings = [*last.warnings]
@@ -95,7 +98,7 @@ def evaluate(
             found = {} if few is None else intervals_of(parts, figures, few, last.round, in_pool=False)
             intervals = {name: written_interval(own) for name, own in found.items()}
             further: dict[str, Mapping[str, Any]] = {"intervals": intervals, "tested": {"images": len(test.ids)}}
-            facts = {TRUTH: lambda before: truth}
+            facts = {name: partial(replaced, now) for name, now in {**tested, TRUTH: truth}.items()}
             parts.store.measure_round(last.round, figures, seconds, further, warnings, facts)
         return figures
 

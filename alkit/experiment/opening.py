@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from alkit.configuration.construct import build
@@ -12,6 +13,7 @@ from alkit.evaluation.chosen import Metrics, check_metrics
 from alkit.evaluation.meanings import DIRECTIONS, MEANINGS, METRICS, changed, directions, meanings
 from alkit.labels.joining import Join
 from alkit.protocols import Strategy
+from alkit.record.changing import replaced
 from alkit.record.forgetting import metrics_without
 from alkit.record.removing import REMOVED
 from alkit.record.settings import Settings
@@ -80,12 +82,9 @@ def settle_metrics(record: Store, given: Metrics | None) -> tuple[Metrics | None
     """
     recorded = record.fact(METRICS)
     if given is not None:
-        if recorded != _form(record, given) and not record.read_only:
+        if not record.read_only and _others(record, given):
             with record.exclusive():  # a training records figures by the names that it began with
-                recorded, form = record.fact(METRICS), _form(record, given)
-                _settle_meanings(record, recorded, form)
-                record.revise(METRICS, lambda before: form)
-        _settle_directions(record, given)
+                record.revise_all({name: partial(replaced, now) for name, now in _others(record, given).items()})
         return given, _form(record, given)
     if recorded is None:
         return None, None
@@ -102,25 +101,28 @@ def _form(record: Store, given: Metrics) -> Written:
     return metrics_without(written_form(given), record.fact(REMOVED) or {})
 
 
-def _settle_meanings(record: Store, recorded: Written, form: Written) -> None:
-    """Record what the names of new metrics mean, unless figures of the record mean something else."""
-    before, after = record.fact(MEANINGS) or meanings(recorded), meanings(form)
-    figures = dict.fromkeys(name for result in record.rounds() for name in result.metrics)
-    if (found := changed(before, after, figures)) is not None:
-        name, old, new = found
-        raise ConfigurationError(
-            f"{name!r} is {old} in the rounds of {record.path}, so metrics cannot give this name to {new}",
-            hint="another name in a mapping, such as metrics={'mine': ...}",
-        )
-    record.revise(MEANINGS, lambda known: {**before, **after} if figures else after)
+def _others(record: Store, given: Metrics) -> dict[str, Any]:
+    """Return the facts of metrics that differ from those of a record, by name.
 
-
-def _settle_directions(record: Store, given: Metrics) -> None:
-    """Record which of the metrics fall while a model improves, beside those of earlier rounds."""
-    before = record.fact(DIRECTIONS) or {}
-    after = {**(before if record.rounds() else {}), **directions(given)}
-    if after != before and not record.read_only:
-        record.revise(DIRECTIONS, lambda known: after)
+    Raises
+    ------
+    ConfigurationError
+        A name would mean something else than in the rounds of the record.
+    """
+    recorded, form, rounds = record.fact(METRICS), _form(record, given), record.rounds()
+    falling = record.fact(DIRECTIONS) or {}
+    facts: dict[str, Any] = {DIRECTIONS: {**(falling if rounds else {}), **directions(given)}}
+    if recorded != form:
+        before, after = record.fact(MEANINGS) or meanings(recorded), meanings(form)
+        figures = dict.fromkeys(name for result in rounds for name in result.metrics)
+        if (found := changed(before, after, figures)) is not None:
+            name, old, new = found
+            raise ConfigurationError(
+                f"{name!r} is {old} in the rounds of {record.path}, so metrics cannot give this name to {new}",
+                hint="another name in a mapping, such as metrics={'mine': ...}",
+            )
+        facts |= {METRICS: form, MEANINGS: {**before, **after} if figures else after}
+    return {name: now for name, now in facts.items() if now != (record.fact(name) or {})}
 
 
 def choose_initial(strategy: Strategy, initial: Strategy | None) -> Strategy:

@@ -66,6 +66,11 @@ FEW = 3
 """Number of images that a message names."""
 
 
+def replaced(now: Any, before: Any) -> Any:
+    """Return the value that a fact gets, whatever it was before: for changes of facts, by :func:`functools.partial`."""
+    return now
+
+
 def dated(lines: Sequence[str]) -> dict[str, Callable[[Any], Any]]:
     """Return how the list of changes becomes one with these lines and the date, by its name; nothing without lines."""
     if not lines:

@@ -640,14 +640,15 @@ class Store:
         return {id: label for _, id, label, _ in found}
 
     @checked
-    def withdraw(self, ids: Sequence[str], *, reviews: bool = False) -> None:
-        """Close the queries of these images without an answer; or their reviews, and nothing else.
+    def withdraw(self, ids: Sequence[str], *, reviews: Sequence[str] = ()) -> None:
+        """Close the queries of some images without an answer, and the reviews of others, all or none.
 
         If no query of a round is left, and no model was trained in it, its pseudo-labels are deleted: they belong to
         that selection.
         """
         with self.database.transaction() as connection:
-            self._withdraw(connection, ids, reviews=reviews)
+            self._withdraw(connection, ids)
+            self._withdraw(connection, reviews, reviews=True)
 
     def _withdraw(self, connection: sa.Connection, ids: Sequence[str], *, reviews: bool = False) -> None:
         for part in chunks(ids):

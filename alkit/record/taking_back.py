@@ -63,7 +63,5 @@ def withdraw(store: Store, ids: Collection[str] | None = None) -> tuple[Query, .
         )
     queries = tuple(query for id, query in still_open.items() if ids is None or id in named)
     reviews = tuple(query for id, query in reviewed.items() if id in named and id not in still_open)
-    store.withdraw([query.id for query in queries])
-    if reviews:
-        store.withdraw([query.id for query in reviews], reviews=True)
+    store.withdraw([query.id for query in queries], reviews=[query.id for query in reviews])
     return (*queries, *reviews)

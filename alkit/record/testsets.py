@@ -27,21 +27,20 @@ def test_set(settings: Settings, store: Store) -> Written:
     return store.fact(TESTED) if schedule is None or schedule.test is None else schedule.test
 
 
-def measures_on(settings: Settings, store: Store, test: Pool) -> bool:
-    """Return whether the rounds are measured on `test`, which is recorded if there is no other test set yet."""
+def measures_on(settings: Settings, store: Store, test: Pool) -> dict[str, Written] | None:
+    """Return the facts to record with the figures of a round on `test`; None if the rounds are not measured on it."""
     schedule, now = settings.schedule, describe(test)
     if schedule is not None and schedule.test is not None:
-        return bool(schedule.test == now)
+        return {} if schedule.test == now else None
     if settings.hold_out:
-        return False
+        return None
     if store.fact(TESTED) not in (None, now) and any(result.metrics for result in store.rounds()):
-        return False
-    store.revise(TESTED, lambda before: now)
-    return True
+        return None
+    return {TESTED: now}
 
 
-def declare_test(settings: Settings, store: Store, test: Pool) -> None:
-    """Record the test set on which the next round of a record without a schedule is measured.
+def check_declared(settings: Settings, store: Store, test: Pool) -> dict[str, Written]:
+    """Return the facts to record with the next round of a record without a schedule, if `test` can be its test set.
 
     Raises
     ------
@@ -50,7 +49,7 @@ def declare_test(settings: Settings, store: Store, test: Pool) -> None:
     """
     if store.fact(TESTED) != (now := describe(test)):
         check_schedule(settings, store, test)
-        store.revise(TESTED, lambda before: now)
+    return {TESTED: now}
 
 
 def check_schedule(settings: Settings, store: Store, test: Pool | None) -> None:

@@ -6,6 +6,8 @@ import pytest
 
 from alkit.errors import ConfigurationError
 from alkit.evaluation import PerGroup, SurfaceDice
+from alkit.record import Store
+from alkit.record.database import Database
 from alkit.report import compare
 from alkit.testing import Brightness
 
@@ -112,3 +114,14 @@ def test_a_record_knows_which_metrics_fall_while_a_model_improves(world, tmp_pat
     with pytest.raises(ConfigurationError, match=r"'mine' must fall or rise .*: got it falls in .*, and rises in"):
         compare(paths, metric="mine")
     assert compare(paths, metric="mine", lower=True).lower
+
+
+def test_metrics_and_what_they_mean_are_recorded_in_one_step(world, tmp_path, monkeypatch):
+    world.experiment(tmp_path / "e.db", learner=Brightness(), metrics=[SurfaceDice(0)])
+    steps = []
+    write = Database._write_journal
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "_write_journal", lambda self, one: steps.append(write(self, one)) or steps[-1])
+        world.experiment(tmp_path / "e.db", learner=Brightness(), metrics=[SurfaceDice(5)])
+    assert len([step for step in steps if step is not None]) == 1
+    assert Store(tmp_path / "e.db").fact("meanings") == {"surface_dice": "surface_dice with tolerance 5"}

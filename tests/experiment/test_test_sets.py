@@ -6,6 +6,7 @@ from parts import CLASSES
 
 import alkit
 from alkit.errors import ResumeError
+from alkit.experiment import committing
 from alkit.record.database import Database
 from alkit.report import compare
 from alkit.report.best import best_round
@@ -207,3 +208,19 @@ def test_a_test_set_with_the_ids_of_another_one_is_compared_with_the_pool_again(
     experiment.evaluate(alkit.ArrayPool(images * np.float32(0.5), ids=ids), world.oracle, metrics=["dice"])
     *_, found = experiment._parts.compared.values()
     assert "2 images of the test set are nearly identical to images of the pool" in found[0]
+
+
+def test_a_fit_that_failed_has_not_chosen_the_test_set(world, monkeypatch):
+    experiment = fitted(world, 3)
+    a, b = world.test.subset(world.test.ids[:8]), world.test.subset(world.test.ids[8:])
+    experiment.tell({id: world.masks[id] for id in experiment.ask(3)})
+    monkeypatch.setattr(committing, "note_edits", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        experiment.fit(test=a, oracle=world.oracle)
+    monkeypatch.undo()
+    assert experiment._parts.store.fact("test") is None
+    assert experiment.fit(test=b, oracle=world.oracle).n_tested == len(b.ids)
+
+
+def interrupt(parts):
+    raise KeyboardInterrupt

@@ -1077,7 +1077,7 @@ STORE = {
         "facts_now": lambda t: {},
     },
     "used_in": {"round": lambda t: 0},
-    "withdraw": {"reviews": lambda t: False},
+    "withdraw": {"reviews": lambda t: []},
     "revise_queries": {"changed": lambda t: [], "facts_now": lambda t: {}, "unless": lambda t: lambda: False},
     "replace": {
         "values": lambda t: {},
