@@ -10,7 +10,8 @@ import os
 import re
 import stat
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
@@ -23,7 +24,7 @@ from alkit._reading.limits import BYTES, limit, too_large
 from alkit._reading.streams import check_scans, stated_size
 from alkit.errors import DataError, ImageError, one_line
 from alkit.pools.decoding import File
-from alkit.pools.volumes.dicom_header import TAGS, slices_in
+from alkit.pools.volumes.dicom_header import TAGS, scale_of, slices_in
 from alkit.pools.volumes.dicom_order import Slice, ordered
 from alkit.pools.volumes.geometry import Geometry
 from alkit.pools.volumes.parts import Plane2D, joined_facts, reading_library
@@ -117,8 +118,12 @@ def find_series(
         for each in found:
             slices.setdefault((os.path.dirname(name).replace(os.sep, "/"), each.series), []).append(each)
     series: dict[str, tuple[DicomSeries, File]] = {}
+    numbers: dict[str, list[int | None]] = {}
+    for (place, _), own in slices.items():
+        numbers.setdefault(place, []).append(own[0].number)
+    counts = {place: Counter(every) for place, every in numbers.items()}
     for (place, uid), own in slices.items():
-        id = _series_id(place, uid, slices)
+        id = _series_id(place, uid, own[0].number, counts[place])
         try:
             found, geometry = ordered(own, id)
         except ImageError as error:
@@ -130,12 +135,11 @@ def find_series(
     return series
 
 
-def _series_id(place: str, uid: str, slices: Mapping[tuple[str, str], Sequence[Slice]]) -> str:
-    beside = {other: own[0].number for (where, other), own in slices.items() if where == place}
-    if place and len(beside) == 1:
+def _series_id(place: str, uid: str, number: int | None, counts: Counter[int | None]) -> str:
+    """Return the id of a series in a folder, of which `counts` says how many series have each number."""
+    if place and counts.total() == 1:
         return place
-    number = beside[uid]
-    unclear = number is None or list(beside.values()).count(number) > 1
+    unclear = number is None or counts[number] > 1
     own = _plain(uid)
     name = own if number is None else f"series-{number:03}{f'-{own}' if unclear else ''}"
     return f"{place}/{name}" if place else name
@@ -210,6 +214,8 @@ def _read_plane(path: Path, size: tuple[int, ...], scale: tuple[float, float]) -
     found, _ = _read(path, header=False)
     _check_same(path, found, size, 1)
     with _decoding(path):
+        if (scale_of(path, found.get) or (1.0, 0.0)) != scale:
+            raise _changed(path)
         _check_streams(path, found, size)
         pixels = np.asarray(found.pixel_array)
     return _in_unit(path, pixels, size, scale)
@@ -232,7 +238,11 @@ def _read_frames(path: Path, places: Sequence[Place], size: tuple[int, ...]) -> 
 
 def _check_same(path: Path, found: Any, size: tuple[int, ...], frames: int) -> None:
     if (found.get("Rows"), found.get("Columns"), int(found.get("NumberOfFrames") or 1)) != (*size, frames):
-        raise ImageError(f"{path} has changed since its header was read")
+        raise _changed(path)
+
+
+def _changed(path: Path) -> ImageError:
+    return ImageError(f"{path} has changed since its header was read")
 
 
 def _check_streams(path: Path, found: Any, size: tuple[int, ...]) -> None:

@@ -137,7 +137,7 @@ def _slice(
     rows, columns = map(float, get("PixelSpacing"))
     directions = first, second, third, fourth, fifth, sixth
     # Converters write that of the whole file which take over the header of a single image.
-    scale = _scale(path, get) or _scale(path, found.get) or (1.0, 0.0)
+    scale = scale_of(path, get) or scale_of(path, found.get) or (1.0, 0.0)
     if not np.isfinite([x, y, z, *directions, rows, columns]).all():
         raise ImageError(f"{path} does not state its place in the patient", got="values that are not finite")
     size = int(found.Rows), int(found.Columns)
@@ -158,7 +158,7 @@ def _slice(
     )
 
 
-def _scale(path: Path, get: Get) -> tuple[float, float] | None:
+def scale_of(path: Path, get: Get) -> tuple[float, float] | None:
     """Return slope and intercept, which turn stored values into values; None if neither is stated."""
     stated = {name: get(name) for name in ("RescaleSlope", "RescaleIntercept")}
     given = [float(value) for value in stated.values() if value not in (None, "")]

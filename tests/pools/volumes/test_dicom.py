@@ -312,3 +312,11 @@ def test_streams_of_compressed_slices_are_checked_before_they_are_decoded(tmp_pa
         else:
             with pytest.raises(ImageError, match=message):
                 values(part)
+
+
+def test_a_scale_that_has_changed_since_is_an_error(tmp_path):
+    paths = write_series(tmp_path / "case1", ramp(), slope=2, intercept=0)
+    (part,) = found(tmp_path)[0].values()
+    change(paths[0], RescaleSlope=3)
+    with pytest.raises(ImageError, match=r"00\.dcm has changed since its header was read"):
+        values(part)
