@@ -25,8 +25,9 @@ slices with the head at the top and the front at the left.
 WORLD = {"axial": (2, 1, 0), "coronal": (1, 2, 0), "sagittal": (0, 2, 1)}
 """By axis: the coordinates across slices, along the rows' order from top to bottom, and along the columns'."""
 
-TOLERANCE = 1e-3
-"""Greatest difference, in millimetres at the corner of a volume, between two affines that count as equal."""
+TOLERANCE, PART = 1e-3, 0.1
+"""Greatest difference, in millimetres at the corner of a volume, between two affines that count as equal; and the same
+as a part of the smallest side of a voxel, which is less in microscopy."""
 
 SKEW = 1.0
 """Greatest difference, in degrees, of the angle between rows and columns of a slice from a right angle."""
@@ -77,7 +78,7 @@ class Geometry:
             return "no statement of how it lies in the patient (qform_code and sform_code are 0)"
         corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)]) * (*self.shape, 1)
         apart = float(np.abs(corners @ (self.matrix - other.matrix).T).max())
-        if apart <= TOLERANCE:
+        if apart <= min(TOLERANCE, PART * min(self.spacing)):
             return None
         return f"another place: its affine moves a corner of the volume by {apart:.3g} mm"
 

@@ -36,6 +36,17 @@ def test_slices_look_as_radiologists_see_them():
     assert sagittal[1, 0, 0] == array[1, -1, -1]  # top left: front and head
 
 
+@pytest.mark.parametrize("side", [1.0, 0.01, 5e-4, 1e-6])
+def test_a_shift_by_one_voxel_is_another_place_however_small_voxels_are(side):
+    affine, moved = np.diag([side, side, side, 1.0]), np.diag([side, side, side, 1.0])
+    affine[:3, 3] = moved[:3, 3] = 20 * side
+    moved[0, 3] += side
+    rounded = affine.astype(np.float32).astype(np.float64)
+    one, other, same = (make_geometry((8, 8, 8), each, "a.nii") for each in (affine, moved, rounded))
+    assert "another place" in one.difference(other)
+    assert one.difference(same) is None
+
+
 @pytest.mark.parametrize("axis", ["axial", "coronal", "sagittal"])
 def test_slices_do_not_depend_on_the_order_of_the_array(axis):
     wanted, spacing = slices(ramp(), np.diag([1.0, 2.0, 3.0, 1.0]), axis)
