@@ -140,7 +140,8 @@ def _tiff(path: Path) -> Iterator[LargeImage | None]:
         series = every[0]
         _check_first(every, path)
         orientation = page.tags.valueof(274, 1)
-        if series.axes not in AXES or not _is_as_stored(page) or orientation != 1 or len(every) > 1000:
+        is_stored = all(_is_as_stored(level.keyframe) for level in series.levels)
+        if series.axes not in AXES or not is_stored or orientation != 1 or len(every) > 1000:
             yield None
             return
         single = len(series.pages) == 1 and page.planarconfig == 1
@@ -311,7 +312,7 @@ def _slide(path: Path) -> Iterator[LargeImage]:
         def read(level: int, box: Box) -> Pixels:
             corner = _first_pixel(box.left, factors[level]), _first_pixel(box.top, factors[level])
             region = np.asarray(slide.read_region(corner, level, (box.width, box.height), as_array=True))
-            if shown.keyframe.compression == YCBCR:
+            if shown.levels[level].keyframe.compression == YCBCR:
                 region = np.asarray(Image.fromarray(np.ascontiguousarray(region), "YCbCr").convert("RGB"))
             return np.ascontiguousarray(np.moveaxis(region, -1, 0))
 
@@ -328,19 +329,20 @@ def _check_shown(series: Any, levels: tuple[Size, ...], path: Path) -> None:
         It has other than one or three channels, or colours of another kind, is compressed in another way, or states
         absurd sizes.
     """
-    page = series.keyframe
-    channels = [side for axis, side in zip(series.axes, series.shape, strict=True) if axis not in "YX"] or [1]
-    if channels not in ([1], [3]):
-        raise ImageError(f"{path} has other channels", got=channels, expected="1 or 3", hint="save it as a TIFF")
-    if not _is_as_stored(page):
-        got = f"photometric interpretation {page.photometric}, {page.bitspersample} bits"
-        raise ImageError(
-            f"{path} has values of another kind", got=got, expected="gray or RGB", hint="save it as a TIFF"
-        )
-    if page.compression not in (*EXACT, JPEG, *WAVELETS):
-        raise ImageError(
-            f"{path} is compressed in an unknown way", got=page.compression, hint="save it as a TIFF with JPEG"
-        )
+    for level in series.levels:
+        page = level.keyframe
+        channels = [side for axis, side in zip(level.axes, level.shape, strict=True) if axis not in "YX"] or [1]
+        if channels not in ([1], [3]):
+            raise ImageError(f"{path} has other channels", got=channels, expected="1 or 3", hint="save it as a TIFF")
+        if not _is_as_stored(page):
+            got = f"photometric interpretation {page.photometric}, {page.bitspersample} bits"
+            raise ImageError(
+                f"{path} has values of another kind", got=got, expected="gray or RGB", hint="save it as TIFF"
+            )
+        if page.compression not in (*EXACT, JPEG, *WAVELETS):
+            raise ImageError(
+                f"{path} is compressed in an unknown way", got=page.compression, hint="save it as a TIFF with JPEG"
+            )
     for (height, width), level in zip(levels, series.levels, strict=False):
         own = level.keyframe.imagelength * level.keyframe.imagewidth
         if not 0 < height * width <= min(MOST, EMPTY * max(2**20, own)):

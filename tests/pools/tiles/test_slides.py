@@ -168,3 +168,12 @@ def test_values_that_mean_others_are_those_of_the_same_image_as_a_whole(tmp_path
     write_slide(tmp_path / "a.tif", array, description=None, **given)
     whole, _ = decode(tmp_path / "a.tif", None, False)
     assert np.array_equal(read(tmp_path / "a.tif"), whole)
+
+
+def test_levels_of_other_colours_are_not_read_as_if_they_were_rgb(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(COLOURS, photometric="rgb", tile=(32, 32), subifds=1, metadata=None)
+        file.write(COLOURS[::2, ::2], photometric="ycbcr", tile=(32, 32), compression="lzw", metadata=None)
+    with open_large(tmp_path / "a.tif", False) as large:
+        assert large.levels == ((64, 64),)
+        assert np.array_equal(large.read(0, WHOLE), COLOURS.transpose(2, 0, 1))
