@@ -77,7 +77,9 @@ def fit(
         if last is not None:
             snapshot = store.snapshot()
             if last[1] == _stamp(parts, snapshot) and not _are_back(parts, snapshot):
-                return done[-1]
+                if tested is not None and done[-1].n_tested:
+                    measuring.measure_again(parts, model, test_labels, *tested)
+                return store.rounds()[-1]
         facts = {} if tested is None else check_declared(parts.settings, store, tested[0])
         number = next_round(done)
         result = commit_round(parts, model, test_labels, number, {}, tested, warnings=warnings, facts=facts)

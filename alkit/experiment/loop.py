@@ -548,6 +548,8 @@ class Experiment(Reviewable):
     ) -> RoundResult:
         """Train on all labels so far and commit the round. Without new labels the last round is returned.
 
+        It is measured again then, if the labels of its test set were corrected.
+
         Parameters
         ----------
         test, oracle:

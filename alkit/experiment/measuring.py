@@ -26,7 +26,7 @@ from alkit.pools.checks import check_pool
 from alkit.pools.digests import digest
 from alkit.pools.groups import Grouping, check_apart, groups_of
 from alkit.pools.identical import check_contents
-from alkit.protocols import Oracle, Pool, Predictor
+from alkit.protocols import ChecksLabels, Oracle, Pool, Predictor
 from alkit.record.answers import spec_of
 from alkit.record.changing import replaced
 from alkit.record.forgetting import metrics_without
@@ -101,6 +101,16 @@ def evaluate(
             facts = {name: partial(replaced, now) for name, now in {**tested, TRUTH: truth}.items()}
             parts.store.measure_round(last.round, figures, seconds, further, warnings, facts)
         return figures
+
+
+def measure_again(parts: Parts, model: LastModel, test_labels: TestLabels, test: Pool, oracle: Oracle) -> None:
+    """Measure the last round again if its test set has other labels now, and the oracle knows them beforehand."""
+    if not isinstance(oracle, ChecksLabels) or measures_on(parts.settings, parts.store, test) is None:
+        return
+    parts.settings.declare_classes(spec_of(oracle))
+    truth = digest_of(test_labels.of(test, oracle, parts.settings.spec, 1.0), test.ids)
+    if parts.store.fact(TRUTH) not in (None, truth):
+        evaluate(parts, model, test_labels, test, oracle, None, 1.0)
 
 
 def check_metrics_stay(parts: Parts) -> None:

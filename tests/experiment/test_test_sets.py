@@ -224,3 +224,17 @@ def test_a_fit_that_failed_has_not_chosen_the_test_set(world, monkeypatch):
 
 def interrupt(parts):
     raise KeyboardInterrupt
+
+
+def test_without_new_labels_a_round_is_measured_again_by_corrected_labels_of_its_test_set(world):
+    masks = dict(world.masks)
+    oracle = alkit.MaskOracle(masks, CLASSES)
+    experiment = world.experiment(classes=CLASSES)
+    experiment.tell({id: world.masks[id] for id in experiment.ask(3)})
+    before = experiment.fit(test=world.test, oracle=oracle)
+    assert experiment.fit(test=world.test, oracle=oracle) == before
+    for id in world.test.ids:
+        masks[id] = 1 - masks[id]
+    after = experiment.fit(test=world.test, oracle=oracle)
+    assert after.round == 0
+    assert after.metrics == experiment.evaluate(world.test, oracle) != before.metrics
