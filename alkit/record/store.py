@@ -489,18 +489,20 @@ class Store:
     def snapshot(self) -> Snapshot:
         """Return all queries, answers and rounds at this moment; they are read only if the record has changed."""
         with self.database.reading() as connection:
-            state = self.database.state(connection, *_IN_SNAPSHOT)
-            if self._snapshot is None or self._snapshot[0] != state:
-                self._asked = self._read(connection, queries, self._asked, asked_from)
-                self._told = self._read(connection, answers, self._told, recorded_from)
-                asked = with_terms(self._asked[1], self.database.all_rows(connection, query_terms))
-                told = with_queries(self._told[1], self.database.all_rows(connection, answer_queries))
+            state, kept = self.database.state(connection, *_IN_SNAPSHOT), self._snapshot
+            if kept is None or kept[0] != state:
+                # Another thread may read another state at the same time, and keep it.
+                asked_now = self._read(connection, queries, self._asked, asked_from)
+                told_now = self._read(connection, answers, self._told, recorded_from)
+                asked = with_terms(asked_now[1], self.database.all_rows(connection, query_terms))
+                told = with_queries(told_now[1], self.database.all_rows(connection, answer_queries))
                 done = self.database.all_rows(connection, rounds)
                 figures = by_round(self.database.all_rows(connection, round_figures))
                 # This fact changes only with the rounds.
                 unasked = self._fact(connection, UNASKED) or {}
-                self._snapshot = state, make_snapshot(asked, told, done, unasked, figures)
-            return self._snapshot[1]
+                kept = state, make_snapshot(asked, told, done, unasked, figures)
+                self._asked, self._told, self._snapshot = asked_now, told_now, kept
+            return kept[1]
 
     def _read(self, connection: sa.Connection, table: sa.Table, last: _Rows[T], build: Callable[[Row], T]) -> _Rows[T]:
         """Return all rows of a table with the object built from each; take those that have not changed from `last`."""

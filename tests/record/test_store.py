@@ -2,6 +2,7 @@ import multiprocessing
 import os
 import resource
 import sqlite3
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -371,6 +372,34 @@ def test_a_second_process_waits_and_then_raises_an_error(store):
     finally:
         release.set()
         child.join()
+
+
+def test_threads_that_read_different_states_do_not_mix_them(store, monkeypatch):
+    store.add_queries([query("a"), query("b", rank=1)])
+    add(store, Recorded("a", "ann", 1, "skip"))
+    store.snapshot()
+    read, others = Store._read, []
+
+    def other_thread():
+        store.withdraw(["b"])
+        store.add_queries([query("c", rank=2)])
+        others.append(store.snapshot())
+
+    def reading(self, connection, table, *more):
+        found = read(self, connection, table, *more)
+        if table.name == "answers" and not others:
+            others.append(None)
+            thread = threading.Thread(target=other_thread)
+            thread.start()
+            thread.join()
+        return found
+
+    store.mark_sent(["a"])  # so that the snapshot is read again
+    monkeypatch.setattr(Store, "_read", reading)
+    assert [entry.query.id for entry in store.snapshot().asked] == ["a", "b"]
+    assert [entry.query.id for entry in others[-1].asked] == ["a", "b", "c"]
+    assert [entry.query.id for entry in store.snapshot().asked] == ["a", "b", "c"]
+    assert [entry.withdrawn for entry in store.snapshot().asked] == [False, True, False]
 
 
 def test_an_interrupt_just_after_the_lock_was_acquired_does_not_keep_it(store, monkeypatch):
