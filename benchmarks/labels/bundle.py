@@ -6,8 +6,9 @@ See ``benchmarks/gpu/bundle.py``. The weights of the pre-trained encoder are a w
 see :mod:`benchmarks.labels.data`. On the machine, in a copy of this repository with the bundle::
 
     python -m pip install --no-index --no-deps --target SITE .gpu/wheels/*.whl
-    export PYTHONPATH=$PWD:$PWD/plugins/baselines:SITE CUDA_DEVICE_MAX_CONNECTIONS=32
-    python -m benchmarks.labels --data .gpu/labels.npz --device cuda --graphs --processes 13 --limit 500
+    export PYTHONPATH=$PWD:$PWD/plugins/baselines:SITE
+    nvidia-cuda-mps-control -d
+    python -m benchmarks.labels --data .gpu/labels.npz --device cuda --graphs --processes 15 --limit 500
 
 The wheel of faiss, which ``ssl-cluster`` needs to find clusters, is left out because it is large. The choices of arms
 that need no model are made beforehand: ``--work`` is the folder of them on the machine, a copy of ``.gpu/labels``.

@@ -6,7 +6,8 @@
 
 ``DIR`` has the folders ``isic2017``, ``dsb2018-nuclei`` and ``msd-hippocampus``, or is an archive of
 ``benchmarks.labels.data``. Finished budgets are not run again, and runs that were stopped continue. With
-``--graphs`` the strong learner is trained by CUDA graphs; with ``--processes 13`` on 16 cores, a GPU is busy.
+``--graphs`` the strong learner is trained by CUDA graphs; with ``--processes 15`` on 16 cores, a GPU is busy. NVIDIA's
+multi-process service (``nvidia-cuda-mps-control -d``) lets the processes use it at the same time.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jinja2 import Template
@@ -19,11 +20,11 @@ from benchmarks.labels.curves import (
 )
 from benchmarks.labels.protocol import ARMS, BUDGETS, LEARNERS, LONG, RANDOM, SEEDS
 from benchmarks.labels.runs import Book, Row
-from benchmarks.labels.tables import LEARNER_NAMES, level_of_paper, tables_of
+from benchmarks.labels.tables import LEARNER_NAMES, level_of_paper, settings, tables_of
 
 TEMPLATE = Path(__file__).with_suffix(".md")
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "labels.md"
-ROWS = "rows.csv"
+ROWS, TRIALS = "rows.csv", "tuning.csv"
 ISIC: Case = ("isic", 64, "strong")
 LONGER: Case = ("isic", 64, "long")
 GOALS = ((0.97, 80), (0.99, 200))
@@ -45,7 +46,7 @@ def write_report(work: Path, out: Path, page: Path = PAGE) -> None:
         old.unlink()
     for name, table in tables_of(results).items():
         (out / f"{name}.md").write_text(f"{table.caption}\n\n{table.markdown()}\n")
-    page.write_text(page_of(results))
+    page.write_text(page_of(results, rows.read(out / TRIALS)))
 
 
 def _order(row: Row) -> tuple[object, ...]:
@@ -57,8 +58,9 @@ def _order(row: Row) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def page_of(results: Results) -> str:
-    """Return the text of the page."""
+def page_of(results: Results, trials: Sequence[Mapping[str, str]] = ()) -> str:
+    """Return the text of the page, from the results and the settings that were tried on the tuning images."""
+    tried = settings(trials)
     tables = {name: f"{table.caption}\n\n{table.markdown()}\n" for name, table in tables_of(results).items()}
     named = {name: tables.pop(name, NOTHING).strip() for name in ("ceilings", "saving", "areas")}
     return Template(TEMPLATE.read_text(), keep_trailing_newline=True).render(
@@ -67,6 +69,7 @@ def page_of(results: Results) -> str:
         coverage=coverage(results),
         steps=steps(results),
         decomposition=decomposition(results),
+        settings=f"{tried.caption}\n\n{tried.markdown()}".strip() if trials else NOTHING,
         budgets={name: ", ".join(map(str, own)) for name, own in BUDGETS.items()},
         tables="\n\n".join(table.strip() for table in tables.values()) or NOTHING,
         **named,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from statistics import mean
+
 from alkit.report import Table
 from benchmarks.cold_start.tables import NAMES
 from benchmarks.labels.curves import (
@@ -129,6 +132,25 @@ def level_of_paper(results: Results, data: str, size: int) -> float | None:
     """Return the mean Dice of the paper's learner with the largest number of random labels; None without its runs."""
     runs = results.runs((data, size, "paper"), RANDOM)
     return mean_curve(runs)[BUDGETS[data][-1]] if runs else None
+
+
+def settings(trials: Sequence[Mapping[str, str]]) -> Table:
+    """Return the mean Dice of the settings that were tried on the tuning images, by number of labels."""
+    found: dict[tuple[str, str], dict[tuple[str, int], list[float]]] = {}
+    for trial in trials:
+        own = found.setdefault((trial["steps"], f"{float(trial['lr']):g}"), {})
+        own.setdefault((trial["data"], int(trial["labels"])), []).append(float(trial["dice"]))
+    places = list(dict.fromkeys(place for own in found.values() for place in own))
+    lines = [
+        (*setting, *(f"{mean(own[place]):.3f}" if place in own else "" for place in places))
+        for setting, own in found.items()
+    ]
+    seeds = len({trial["seed"] for trial in trials})
+    return Table(
+        ("steps", "learning rate", *(f"{NAMES[data]}, {labels}" for data, labels in places)),
+        lines,
+        f"Mean Dice of {seeds} trainings on tuning images, by data set and number of labels.",
+    )
 
 
 def _p(corrected: float | None) -> str:

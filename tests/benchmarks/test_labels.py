@@ -8,9 +8,9 @@ import torch
 
 import alkit
 from alkit.learners import Augment, paper, strong
-from benchmarks.labels import command, curves, data, graphs, page, protocol, runs, schedule, split, workers
+from benchmarks.labels import command, curves, data, graphs, page, protocol, runs, schedule, split, tables, workers
 from benchmarks.labels.tables import tables_of
-from benchmarks.rows import read_as
+from benchmarks.rows import read, read_as
 
 
 def made_up_set(n=40):
@@ -211,8 +211,20 @@ def test_the_committed_page_follows_from_the_committed_rows():
     assert {path.stem for path in command.OUT.glob("*.md")} == set(tables)
     for name, table in tables.items():
         assert (command.OUT / f"{name}.md").read_text() == f"{table.caption}\n\n{table.markdown()}\n"
-    assert page.PAGE.read_text() == page.page_of(curves.Results(rows))
+    assert page.PAGE.read_text() == page.page_of(curves.Results(rows), read(command.OUT / page.TRIALS))
     assert not {row.seed for row in rows} - set(protocol.SEEDS)
+
+
+def test_the_settings_that_were_tried_are_a_table():
+    dice = {(300, 10): (0.5, 0.6), (900, 10): (0.6, 0.7), (900, 20): (0.8,)}
+    trials = [
+        {"data": "isic", "steps": str(steps), "lr": "0.001", "labels": str(labels), "seed": str(seed), "dice": str(own)}
+        for (steps, labels), found in dice.items()
+        for seed, own in enumerate(found)
+    ]
+    found = tables.settings(trials)
+    assert found.header == ("steps", "learning rate", "ISIC 2017, 10", "ISIC 2017, 20")
+    assert found.rows == [("300", "0.001", "0.550", ""), ("900", "0.001", "0.650", "0.800")]
 
 
 def test_runs_in_processes_finish_and_are_not_repeated(tmp_path):
