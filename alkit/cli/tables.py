@@ -271,6 +271,7 @@ def _for_whom(query: OpenQuery) -> str:
 def _curve(summary: CampaignSummary, unicode: bool) -> Iterator[RenderableType]:
     from alkit.report.audit import audit_in_words, changes, shown_figure
     from alkit.report.text import sparkline
+    from alkit.report.truth import truth_in_words
 
     if not summary.history:
         return
@@ -316,7 +317,8 @@ def _curve(summary: CampaignSummary, unicode: bool) -> Iterator[RenderableType]:
         yield "[dim]There are no metrics: no image of the audit set is labelled yet.[/dim]"
     else:
         yield "[dim]There are no metrics: the campaign has neither an audit set, nor a hold-out, nor a test set.[/dim]"
-    yield from (f"[yellow]{in_table(warning)}[/yellow]" for warning in history[-1].warnings)
+    warnings = (*truth_in_words(history), *history[-1].warnings)
+    yield from (f"[yellow]{in_table(warning)}[/yellow]" for warning in warnings)
     if agreed:
         yield "[dim]agreement: Cohen's kappa with the previous model, on a random sample of the pool.[/dim]"
 

@@ -9,7 +9,8 @@ from alkit.errors import ConfigurationError
 from alkit.evaluation.meanings import DIRECTIONS
 from alkit.record.kept_models import KEEP
 from alkit.record.store import Store
-from alkit.report.best import best_round, by_truth
+from alkit.report.best import best_round
+from alkit.report.truth import by_truth
 from alkit.values.rounds import RoundResult
 
 Keep = Literal["last", "best", "all"]

@@ -11,6 +11,7 @@ from alkit.pages.words import counted, metric_title, number, short
 from alkit.pictures.colours import BLUE
 from alkit.report.blocks import AnyBlock, Columns, Note
 from alkit.report.page import Picture, Table, Text
+from alkit.report.truth import by_truth, truth_in_words
 from alkit.values.rounds import FEW_IMAGES, RoundResult
 
 if TYPE_CHECKING:
@@ -141,13 +142,16 @@ def curve(campaign: Campaign) -> list[AnyBlock]:
             )
         ]
     else:
-        blocks += [Text(_takeaway(found))]
+        alike = {result.round for result in by_truth(history)[-1]}
+        since = tuple(point for point in found if point.on != "test set" or point.round in alike)
+        blocks += [Text(_takeaway(since or found))]
     table = _table(campaign, found)
     audit = history[-1].audit
     if audit is not None and campaign.summary.metric is not None:
         blocks += [Text(sentence[0].upper() + sentence[1:]) for sentence in audit.sentences(campaign.summary.metric)]
     drawn = [point for point in found if point.shown and point.on == found[-1].on]
     blocks += [Columns([_chart(drawn), table])] if drawn else [table]
+    blocks += [Note(sentence) for sentence in truth_in_words(history)]
     blocks += [Note(campaign.words(short(warning, 600))) for warning in history[-1].warnings]
     return blocks
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from alkit.record.audit import AuditSet
+from alkit.record.testsets import OTHER_TRUTH
+from alkit.report.truth import by_truth
 from alkit.statistics.intervals import interval_of
 from alkit.values.audit import AuditFigures
 from alkit.values.interval import Interval
@@ -64,6 +66,8 @@ def audited_history(history: Sequence[RoundResult]) -> tuple[RoundResult, ...]:
 def comparable_history(history: Sequence[RoundResult], *, tested: bool) -> tuple[RoundResult, ...]:
     """Return the rounds that stopping rules read: with figures on the audit set, or without those of a few labels.
 
+    Rounds before the labels of the test set have changed have no metrics.
+
     Parameters
     ----------
     tested:
@@ -75,9 +79,11 @@ def comparable_history(history: Sequence[RoundResult], *, tested: bool) -> tuple
     >>> dict(comparable_history([few], tested=False)[0].metrics)
     {}
     """
+    parts = by_truth(history)
+    other = sum(map(len, parts[:-1])) if history and history[-1].audit is None else 0
     return tuple(
-        replace(result, metrics={}) if _on_few_labels(result, tested=tested) else result
-        for result in audited_history(history)
+        replace(result, metrics={}) if place < other or _on_few_labels(result, tested=tested) else result
+        for place, result in enumerate(audited_history(history))
     )
 
 
@@ -102,7 +108,10 @@ def shown_figure(result: RoundResult, name: str, *, tested: bool, short: bool = 
 
 
 def changes(history: Sequence[RoundResult], name: str | None) -> list[float | None]:
-    """Return by how much a metric changed since the round before that has it: on the audit set, on the same images."""
+    """Return by how much a metric changed since the round before that has it: on the audit set, on the same images.
+
+    It is unknown if the labels of the test set have changed.
+    """
     found: list[float | None] = []
     before: RoundResult | None = None
     for result in history:
@@ -114,6 +123,8 @@ def changes(history: Sequence[RoundResult], name: str | None) -> list[float | No
             one, other = before.audit, result.audit
             gain = None if one is None or other is None else audit_gain(one, other, name)
             change = None if gain is None else gain.value
+        elif OTHER_TRUTH in result.warnings:
+            change = None
         found.append(change)
         before = result
     return found

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from alkit.evaluation.meanings import falls
-from alkit.record.testsets import OTHER_TRUTH
 from alkit.report.audit import audited_history
+from alkit.report.truth import by_truth
 from alkit.values.rounds import RoundResult
 
 
@@ -40,18 +40,3 @@ def best_round(rounds: Sequence[RoundResult], directions: Mapping[str, bool] | N
     lower = falls(name, directions)
     known = [result for result in alike if name in result.metrics]
     return min(known, key=lambda result: result.metrics[name] if lower else -result.metrics[name]).round
-
-
-def by_truth(rounds: Sequence[RoundResult]) -> list[list[RoundResult]]:
-    """Return rounds in order, apart as far as the labels of the test set have changed between them.
-
-    >>> changed = RoundResult(1, (), 8, {"dice": 0.6}, warnings=(OTHER_TRUTH,))
-    >>> [len(part) for part in by_truth([RoundResult(0, (), 4, {"dice": 0.7}), changed, RoundResult(2, (), 9)])]
-    [1, 2]
-    """
-    parts: list[list[RoundResult]] = []
-    for result in rounds:
-        if not parts or OTHER_TRUTH in result.warnings:
-            parts.append([])
-        parts[-1].append(result)
-    return parts

@@ -283,6 +283,26 @@ def test_a_forecast_is_of_the_figures_on_the_same_audit_images_as_in_the_text(fo
     assert outlook.forecast != make_outlook(rounds, {}, 10, None, left=900).forecast
 
 
+def test_the_curve_says_that_the_labels_of_the_test_set_have_changed_and_begins_there(folder):
+    from alkit.pages.curve import curve
+    from alkit.record.testsets import OTHER_TRUTH
+    from alkit.report import campaign_summary
+    from alkit.values import RoundResult
+
+    store = Store(folder / "campaign.db", read_only=True)
+    campaign = gather(store, "campaign.db")
+    dice = (0.5, 0.7, 0.75)
+    rounds = [
+        RoundResult(n, (), 20 * (n + 1), {"dice": dice[n]}, warnings=(OTHER_TRUTH,) if n == 1 else (), n_tested=50)
+        for n in range(3)
+    ]
+    summary = replace(campaign_summary(store), history=tuple(rounds), metric="dice", measured_on="test set")
+    first, *_, note = curve(replace(campaign, summary=summary))
+    store.close()
+    assert "Dice went from 0.70 with 40 labels to 0.75 with 60." in first.text
+    assert "Before round 1, the labels of the test set were other ones" in note.text
+
+
 def test_a_page_without_pictures_shows_no_image(folder):
     html = page_of(folder, pictures=False)
     assert "data:image/jpeg" not in html
