@@ -1,7 +1,7 @@
 """Export of a model to files that can be used without alkit.
 
 An ensemble becomes one module, the mean of its members. Each program is tested before it is written: on random images
-it must give the probabilities of the model.
+it must give the probabilities of the model, and for each image of a batch what it gives for this image alone.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from alkit.protocols import ExportsModule
 from alkit.rng import Stream
 from alkit.trained.card import card, card_text
 from alkit.trained.model import TrainedModel, check_trained
-from alkit.trained.modules import Probabilities, export_module
+from alkit.trained.modules import Probabilities, exact, export_module
 from alkit.values.predictions import probabilities_of
 
 Format = Literal["torch", "onnx"]
@@ -223,7 +223,7 @@ def export_model(
         )
     if "onnx" in formats:
         _onnx_packages()
-    module = export_module(model.predictor)
+    module = export_module(model.predictor, model.shape)
     _check_module(module, model)
     program, free = export_program(module, model.shape)
     contents, free_onnx = {"model.safetensors": _weights(module)}, free
@@ -261,40 +261,49 @@ def _listed(card: Path) -> set[str]:
 
 
 def _check(program: Any, module: nn.Module, shape: tuple[int, int, int], free: Sequence[str]) -> None:
-    """Compare the outputs of a program and its module on random images, with other lengths of the free axes too."""
+    """Compare the outputs of a program and its module on random images, with other lengths of the free axes too.
+
+    The module gets each image alone, because a model predicts images one by one if its network mixes those of a batch.
+    """
     channels, height, width = shape
     sizes = [(1, channels, height, width)]
     sizes += [(3, channels, height, width)] if "batch" in free else []
     sizes += [(1, channels, 2 * height, 2 * width)] if "height" in free else []
     for size in sizes:
-        images = torch.from_numpy(Stream(0).child("export").numpy().random(size, np.float32))
+        images = _random_images(size)
         with torch.no_grad():
-            ours, theirs = module(images), program(images)
+            ours, theirs = torch.cat([module(image) for image in torch.split(images, 1)]), program(images)
         if ours.shape != theirs.shape or not torch.allclose(ours, theirs, rtol=0, atol=TOLERANCE):
             raise ConfigurationError("the output of the exported program differs from the model's", got=f"input {size}")
 
 
+def _random_images(size: tuple[int, ...]) -> Tensor:
+    """Return random images, of which each is darker than the one before it."""
+    images = torch.from_numpy(Stream(0).child("export").numpy().random(size, np.float32))
+    return images / torch.arange(1, len(images) + 1)[:, None, None, None]
+
+
 def _check_module(module: nn.Module, model: TrainedModel) -> None:
-    """Compare the outputs of a module that a predictor of another author gives with its probabilities."""
-    if not isinstance(model.predictor, ExportsModule):
-        return
-    images = Stream(0).child("export").numpy().random((2, *model.shape), np.float32)
-    expected = probabilities_of(model.predictor, images, model.spec)
+    """Compare the outputs of a module with the probabilities of the predictor that it was made of."""
+    predictor, name = model.predictor, type(model.predictor).__name__
+    own = f"the module of {name}.export_module()" if isinstance(predictor, ExportsModule) else f"the module of {name}"
+    images = _random_images((2, *model.shape))
+    expected = probabilities_of(exact(predictor), images.numpy(), model.spec)
     expected = expected[:, 1] if model.spec.multiple else expected
     try:
         with torch.no_grad():
-            found = module(torch.from_numpy(images)).numpy()
+            found = torch.cat([module(image) for image in torch.split(images, 1)]).numpy()
     except Exception as reason:  # a module may fail in any way
         raise ConfigurationError(
-            f"the module of {type(model.predictor).__name__}.export_module() must map images to probabilities "
-            f"({type(reason).__name__}: {_first_line(reason)})"
+            f"{own} must map images to probabilities ({type(reason).__name__}: {_first_line(reason)})"
         ) from reason
     if found.shape != expected.shape or not np.allclose(found, expected, rtol=0, atol=1e-3):
         raise ConfigurationError(
-            f"the module of {type(model.predictor).__name__}.export_module() must give the probabilities of the model",
+            f"{own} must give the probabilities of the model",
             got=f"shape {found.shape} for {expected.shape}"
             if found.shape != expected.shape
             else f"a difference of {np.abs(found - expected).max():.2g}",
+            hint="predict_folder(), which needs no export",
         )
 
 

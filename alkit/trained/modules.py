@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -11,7 +12,10 @@ from torch import Tensor, nn
 
 from alkit.arguments.returned import check_returned
 from alkit.errors import ConfigurationError
+from alkit.learners.ensemble import EnsemblePredictor
 from alkit.learners.predictor import NetworkPredictor
+from alkit.networks.computation import EXACT
+from alkit.networks.outputs import PLAIN, Reading, find_reading, input_type, read
 from alkit.protocols import ExportsModule, HasMembers, Predictor
 from alkit.trained.same_padding import simplify_padding
 
@@ -22,9 +26,11 @@ class Probabilities(nn.Module):
     Parameters
     ----------
     network:
-        Maps images to logits.
+        Maps images to logits in some form.
     multiple:
         Whether an image can have several classes. Then the output is the probability that it has each class.
+    reading:
+        How the output of the network becomes logits.
 
     Examples
     --------
@@ -34,13 +40,14 @@ class Probabilities(nn.Module):
     1.0
     """
 
-    def __init__(self, network: nn.Module, *, multiple: bool = False) -> None:
+    def __init__(self, network: nn.Module, *, multiple: bool = False, reading: Reading = PLAIN) -> None:
         super().__init__()
-        self.network, self.multiple = network, multiple
+        self.network, self.multiple, self.reading = network, multiple, reading
+        self.dtype = input_type(network)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return ``(n, classes, h, w)`` or ``(n, classes)``."""
-        logits = cast(Tensor, self.network(images)).float()
+        logits = read(self.network(images.to(self.dtype)), self.reading, images).float()
         return logits.sigmoid() if self.multiple else logits.softmax(dim=1)
 
 
@@ -56,10 +63,17 @@ class Mean(nn.Module):
         return cast(Tensor, sum(member(images) for member in self.members)) / len(self.members)
 
 
-def export_module(predictor: Predictor) -> nn.Module:
+def export_module(predictor: Predictor, shape: tuple[int, int, int]) -> nn.Module:
     """Return a module on the CPU that maps images to the predictor's probabilities, with weights of its own.
 
     If an image can have several classes, it gives only the probability that it has each class, ``(n, classes)``.
+
+    Parameters
+    ----------
+    predictor:
+        The model.
+    shape:
+        Shape of an image: channels, height, width.
 
     Raises
     ------
@@ -74,11 +88,33 @@ def export_module(predictor: Predictor) -> nn.Module:
         # Channels last, as in the predictor: sums have the same order, and so the same results.
         network = copy.deepcopy(predictor.network).cpu().to(memory_format=torch.channels_last)
         simplify_padding(network)
-        return Probabilities(network, multiple=predictor.multiple).eval().requires_grad_(False)
+        reading = _reading(network, shape, predictor)
+        return Probabilities(network, multiple=predictor.multiple, reading=reading).eval().requires_grad_(False)
     if isinstance(predictor, HasMembers):
-        return Mean([export_module(member) for member in predictor.members]).eval()
+        return Mean([export_module(member, shape) for member in predictor.members]).eval()
     raise ConfigurationError(
         "only torch networks and ensembles of torch networks can be exported",
         got=type(predictor).__name__,
         hint="predict_folder(), which needs no export, or a method export_module() of the predictor",
     )
+
+
+def _reading(network: nn.Module, shape: tuple[int, int, int], predictor: NetworkPredictor) -> Reading:
+    """Return how the output of a network on the CPU becomes logits, as the predictor reads it."""
+    network.eval()
+    with torch.no_grad():
+        output = network(torch.zeros(1, *shape, dtype=input_type(network)))
+    name = type(network).__name__
+    return find_reading(output, (1, *shape), predictor.classes, name, multiple=predictor.multiple)
+
+
+def exact(predictor: Predictor) -> Predictor:
+    """Return a predictor of alkit on the CPU and in full precision, as an exported module computes; others as is."""
+    if isinstance(predictor, EnsemblePredictor):
+        return EnsemblePredictor(tuple(map(exact, predictor.members)))
+    if not isinstance(predictor, NetworkPredictor):
+        return predictor
+    network = predictor.network
+    if any(value.device.type != "cpu" for value in network.parameters()):
+        network = copy.deepcopy(network).cpu()
+    return replace(predictor, network=network, precision=EXACT, compile=False)

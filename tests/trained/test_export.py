@@ -167,7 +167,7 @@ def test_dropout_and_batch_normalisation_are_in_evaluation_mode_and_the_model_is
     network = alkit.UNet(in_channels=1, classes=2, widths=(2, 4), dropout=0.9).train()
     predictor = NetworkPredictor(network, 1, 2)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    module = export_module(predictor)
+    module = export_module(predictor, (1, 16, 16))
     with torch.no_grad():
         first, second = (module(torch.from_numpy(images(2, 1, 16, 16))) for _ in range(2))
     assert torch.equal(first, second)
@@ -182,9 +182,63 @@ def test_dropout_and_batch_normalisation_are_in_evaluation_mode_and_the_model_is
 def test_only_the_final_output_of_deep_supervision_is_exported():
     network = alkit.UNet(in_channels=1, classes=2, widths=(2, 4, 8), heads={2: 0.4}).eval()
     predictor = NetworkPredictor(network, 1, 2)
-    program, _ = export_program(export_module(predictor), (1, 16, 16))
+    program, _ = export_program(export_module(predictor, (1, 16, 16)), (1, 16, 16))
     said = program.module()(torch.from_numpy(images(1, 1, 16, 16))).numpy()
     np.testing.assert_allclose(said, predictor.probabilities(images(1, 1, 16, 16)), rtol=0, atol=1e-5)
+
+
+class Form(nn.Module):
+    """A network whose output has one of the forms that are read as logits."""
+
+    def __init__(self, form, channels=2, stride=1):
+        super().__init__()
+        self.form, self.conv = form, nn.Conv2d(1, channels, 3, stride, padding=1)
+
+    def forward(self, images):
+        """Return logits in this form."""
+        return self.form(self.conv(images))
+
+
+FORMS = {
+    "one channel": (lambda logits: logits, 1),
+    "no channel": (lambda logits: logits[:, 0], 1),
+    "dictionary": (lambda logits: {"out": logits, "aux": 1 - logits}, 2),
+    "tuple": (lambda logits: (logits, 1 - logits), 2),
+    "coarse map": (lambda logits: logits, 2, 4),
+    "coarse channel in a tuple": (lambda logits: (logits, None), 1, 2),
+    "one logit": (lambda logits: logits.mean(dim=(2, 3)), 1),
+    "numbers": (lambda logits: logits.mean(dim=(1, 2, 3)), 1),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_output_that_is_read_as_logits_is_read_so_in_a_program(form):
+    predictor = NetworkPredictor(Form(*FORMS[form]).double(), 1, 2)
+    module = export_module(predictor, (1, 16, 16))
+    assert set(module.network.state_dict()) == {"conv.weight", "conv.bias"}
+    program, free = export_program(module, (1, 16, 16))
+    assert free == ("batch", "height", "width")
+    some = images(3, 1, 32, 16)
+    said = program.module()(torch.from_numpy(some)).numpy()
+    np.testing.assert_allclose(said, predictor.probabilities(some), rtol=0, atol=1e-6)
+
+
+def test_a_network_that_mixes_the_images_of_a_batch_is_exported_for_single_images():
+    network = nn.Sequential(nn.Conv2d(1, 4, 1), nn.BatchNorm2d(4, track_running_stats=False), nn.Conv2d(4, 2, 1))
+    _, free = export_program(export_module(NetworkPredictor(network, 1, 2), (1, 16, 16)), (1, 16, 16))
+    assert free == ()
+
+
+def test_a_module_that_differs_from_its_model_is_not_exported(tmp_path, model):
+    class Other(NetworkPredictor):
+        def probabilities(self, images):
+            return super().probabilities(images)[:, ::-1]
+
+    own = model.predictor
+    other = replace(model, predictor=Other(own.network, own.in_channels, own.classes))
+    with pytest.raises(ConfigurationError, match=r"module of Other must give the probabilities of the model: got a"):
+        export_model(other, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
 
 
 def test_a_model_that_is_not_a_network_is_an_error_that_names_it(tmp_path):

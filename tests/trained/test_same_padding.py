@@ -45,7 +45,7 @@ def test_nothing_is_drawn():
 
 def test_the_exported_module_has_them_and_the_predictor_keeps_its_own():
     network = a_network([3, 5, 3, 5, 3])
-    module = export_module(NetworkPredictor(network, 1, 2))
+    module = export_module(NetworkPredictor(network, 1, 2), (1, 64, 64))
     assert [type(part) for part in module.network[:5]] == [SameConv2d] * 5
     assert all(type(part) is layers.Conv2dSame for part in network[:5])
     program, free = export_program(module, (1, 64, 64))
