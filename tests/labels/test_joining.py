@@ -115,6 +115,25 @@ def test_staple_joins_masks_with_any_ignore_value(ignore):
     np.testing.assert_array_equal(joined[:5], drawn(0, 0)[:5])
 
 
+@pytest.mark.parametrize("ignore", [3, 4, 9, 254, 255])
+def test_staple_of_a_high_ignore_value_is_that_of_a_low_one_and_takes_no_longer(ignore, monkeypatch):
+    """SimpleITK takes 65,536 pairs of values into account if one is 255, for each pixel and step."""
+    sent = []
+    send = _staple._send
+    monkeypatch.setattr(_staple, "_send", lambda array, pipe: sent.append(array.max()) or send(array, pipe))
+    rng = np.random.default_rng(0)
+    for count in (2, 3, 4):
+        drawn_ = rng.choice(np.array([0, 0, 0, 1, 255], np.uint8), (1, 12, 12)).repeat(count, axis=0)
+        noise = rng.random(drawn_.shape) < 0.2
+        drawn_[noise] = rng.choice(np.array([0, 1, 255], np.uint8), noise.sum())
+        low, own = (np.where(drawn_ == 255, value, drawn_).astype(np.uint8) for value in (3, ignore))
+        spec = alkit.LabelSpec(("skin", "lesion"), ignore=ignore)
+        wanted = join_rule("staple")(list(low), alkit.LabelSpec(("skin", "lesion"), ignore=3))
+        found = join_rule("staple")(list(own), spec)
+        np.testing.assert_array_equal(found, np.where(wanted == 3, ignore, wanted))
+    assert max(sent) <= 3
+
+
 def test_without_simpleitk_the_error_names_the_extra_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(alkit.errors.MissingDependencyError, match=r"alkit\[staple\]"):
