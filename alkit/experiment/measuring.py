@@ -94,7 +94,8 @@ def evaluate(
             warnings = [*last.warnings]
             for sentence in other_truth(parts.store, truth):
                 log.warning("%s", sentence)
-                warnings += [sentence] if len(rounds) > 1 and sentence not in warnings else []
+                before = any(result.metrics for result in rounds[:-1])
+                warnings += [sentence] if before and sentence not in warnings else []
             found = {} if few is None else intervals_of(parts, figures, few, last.round, in_pool=False)
             intervals = {name: written_interval(own) for name, own in found.items()}
             further: dict[str, Mapping[str, Any]] = {"intervals": intervals, "tested": {"images": len(test.ids)}}
