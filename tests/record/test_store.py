@@ -402,6 +402,7 @@ def test_threads_that_read_different_states_do_not_mix_them(store, monkeypatch):
     assert [entry.withdrawn for entry in store.snapshot().asked] == [False, True, False]
 
 
+@pytest.mark.sqlite
 def test_an_interrupt_just_after_the_lock_was_acquired_does_not_keep_it(store, monkeypatch):
     acquire = FileLock.acquire
 
