@@ -100,6 +100,11 @@ def open_image(
                 yield image
 
 
+def has_frames(image: ImageFile.ImageFile) -> bool:
+    """Return whether an image has several frames. Pillow needs minutes to count those of a TIFF that has very many."""
+    return bool(getattr(image, "is_animated", False))
+
+
 def _unknown(file: BinaryIO) -> str:
     """Describe a file that Pillow cannot open."""
     file.seek(0)

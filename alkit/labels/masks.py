@@ -14,7 +14,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.TiffImagePlugin import COLORMAP, PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT, SAMPLESPERPIXEL, TiffImageFile
 
 from alkit._reading.damage import DEFLATE, UNPREDICTED, check_deflated, check_overlap, check_pages
-from alkit._reading.images import ORIENTATION, SHALLOW, TIFF, open_image, refuse_damage, turned, upright
+from alkit._reading.images import ORIENTATION, SHALLOW, TIFF, has_frames, open_image, refuse_damage, turned, upright
 from alkit._reading.limits import check_pixels, read_file
 from alkit._reading.tiffs import part_of
 from alkit.arguments.checked import checked
@@ -106,7 +106,7 @@ def mask_values(content: bytes, name: str, *, gray: bool = False) -> npt.NDArray
 
 def _gray_levels(image: ImageFile.ImageFile, name: str) -> npt.NDArray[Any]:
     """Return the gray levels of a picture, ``(h, w)``; refuse one in colour, and one with transparent pixels."""
-    if getattr(image, "n_frames", 1) > 1:
+    if has_frames(image):
         raise LabelError(f"{name} holds several frames", expected="one", hint="save each as a file of its own")
     whole = upright(image, name)
     if whole.mode in ("L", "F"):
@@ -269,7 +269,7 @@ def _check_kind(image: ImageFile.ImageFile, name: str) -> None:
         raise LabelError(
             f"{name} is a picture, not a label map", got=f"{n} channels", expected="one channel of class ids"
         )
-    if getattr(image, "n_frames", 1) > 1:
+    if has_frames(image):
         raise LabelError(f"{name} holds several frames", expected="one", hint="save each as a file of its own")
 
 

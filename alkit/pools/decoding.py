@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image, ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from alkit._reading.images import SHALLOW, open_image, refuse_damage, upright
+from alkit._reading.images import SHALLOW, has_frames, open_image, refuse_damage, upright
 from alkit.errors import DataError, ImageError
 from alkit.pools.deep import Pages, finish, read_deep, read_deep_png
 from alkit.pools.names import check_folder, find_names, is_excluded
@@ -168,7 +168,7 @@ def _undecodable(path: Path, error: Exception) -> ImageError:
 
 def _check_kind(image: ImageFile.ImageFile, path: Path) -> None:
     """Refuse an image that Pillow would not decode faithfully."""
-    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:  # MPO: a camera's JPEG followed by previews
+    if image.format != "MPO" and has_frames(image):  # MPO: a camera's JPEG followed by previews
         fix = "pages='frames', or pages='channels'" if isinstance(image, TiffImageFile) else "save each frame as a file"
         raise ImageError(f"{path} has several frames", expected="one", hint=fix)
     if image.mode in ("I", "F") and not _is_signed(image):

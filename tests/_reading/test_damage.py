@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from alkit._reading import damage
 from alkit.errors import AlkitError, LabelError
@@ -237,3 +238,23 @@ def test_a_tiff_whose_tile_is_far_larger_than_its_image_is_refused_before_it_is_
                 read(tmp_path, content)
         else:
             assert read(tmp_path, content).shape == (16, 16)
+
+
+def test_the_frames_of_a_file_are_not_counted(tmp_path, monkeypatch):
+    """Pillow takes minutes for a TIFF with very many of them."""
+    monkeypatch.setattr(TiffImageFile, "n_frames", property(lambda image: pytest.fail("counts the frames")))
+    content = as_tiff(np.stack([MASK, MASK]))
+    with pytest.raises(AlkitError, match="has several frames"):
+        read(tmp_path, content)
+    with pytest.raises(AlkitError, match="holds several frames"):
+        mask_values(content, "a.tif")
+    np.testing.assert_array_equal(mask_values(as_tiff(MASK), "a.tif"), MASK)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_several_frames_of_any_format_are_refused(tmp_path, kind):
+    file = io.BytesIO()
+    first, second = (Image.fromarray(MASK * factor) for factor in (100, 50))
+    first.save(file, kind, save_all=True, append_images=[second])
+    with pytest.raises(AlkitError, match="has several frames"):
+        read(tmp_path, file.getvalue())

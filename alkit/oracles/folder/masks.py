@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import UnidentifiedImageError
 
-from alkit._reading.images import open_image, refuse_damage, upright
+from alkit._reading.images import has_frames, open_image, refuse_damage, upright
 from alkit.errors import LabelError
 from alkit.labels.masks import LOSSLESS, check_lossless, class_ids, mask_values
 from alkit.pictures.colours import colour, rgb
@@ -97,7 +97,7 @@ def _coloured(content: bytes, name: str, sizes: Sequence[Size]) -> Values | None
     refusal = partial(_unreadable, name)
     try:
         with refuse_damage(refusal), open_image(BytesIO(content), name, LabelError) as image:
-            if image.format not in LOSSLESS or image.mode not in COLOURED or getattr(image, "n_frames", 1) > 1:
+            if image.format not in LOSSLESS or image.mode not in COLOURED or has_frames(image):
                 return None
             check_lossless(image, name)
             if sizes and (image.height, image.width) not in sizes and (image.width, image.height) not in sizes:
