@@ -85,7 +85,8 @@ class _Kept(NamedTuple):
 _kept: list[_Kept] = []
 """The file that was read last: its channels, blocks of its slices and its pictures are read one after another."""
 
-_lock = threading.Lock()
+_locks: dict[int, threading.Lock] = {}
+"""By process: a fork may happen while a thread holds one."""
 
 
 def _voxels(path: Path, size: int) -> npt.NDArray[Any]:
@@ -96,7 +97,7 @@ def _voxels(path: Path, size: int) -> npt.NDArray[Any]:
     except OSError as reason:
         raise _damaged(path, reason) from reason
     key = (os.getpid(), path, facts)  # a forked process must not delete the folder of this one
-    with _lock:
+    with _locks.setdefault(os.getpid(), threading.Lock()):
         if _kept and _kept[0].key == key:
             return _kept[0].values
         _forget()
