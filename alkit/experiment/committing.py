@@ -109,6 +109,7 @@ def commit_round(
     QueryError
         There is no label, or all labels are held out.
     """
+    parts.settings.agreed.check()
     measuring.check_metrics_stay(parts)
     note_edits(parts)
     rule = join_rule(parts.terms.join)

@@ -125,7 +125,8 @@ def grow(parts: Parts, pool: Pool, clusters: Clusters) -> tuple[Parts, Growth]:
             facts[AUDIT] = uncompared(audit)  # the new images may be nearly identical to some of it
         gone = {name for name in store.names() if name.startswith(CLUSTERS) and name not in facts}
         store.replace(facts, lambda name: name not in gone)
-        settings.agreed.change(configuration["pool"])
+        parts = replace(parts, settings=settings.copied())
+        parts.settings.agreed.change(configuration["pool"])
         parts = with_pool(parts, pool)
     return parts, Growth(tuple(new), identical, found, name)
 

@@ -803,9 +803,7 @@ class Experiment(Reviewable):
             The record was created with another schedule, test set or oracle.
         """
         return run_rounds(
-            self._parts,
-            self._model,
-            self._test_labels,
+            lambda: (self._parts, self._model, self._test_labels),
             oracle,
             (test, test_oracle),
             start,

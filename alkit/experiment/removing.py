@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -112,10 +112,11 @@ def _pool_without(parts: Parts, id: str) -> Pool:
 
 def _without(parts: Parts, id: str) -> Parts:
     """Return the parts without an image that was removed: by this call, by one that failed, or by another process."""
+    there = id in parts.representations.known_ids
+    if there:  # a step that goes on with the former parts, such as rounds() in a loop, must not use the image
+        parts = replace(parts, settings=parts.settings.copied())
     parts.settings.agreed.accept_removal()
-    return (
-        with_pool(parts, _pool_without(parts, id), same_groups=True) if id in parts.representations.known_ids else parts
-    )
+    return with_pool(parts, _pool_without(parts, id), same_groups=True) if there else parts
 
 
 def _facts(

@@ -5,7 +5,7 @@ pool -> features, scores -> selection -> oracle -> labels -> learner -> evaluati
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from alkit.checks import check_integer, check_number
 from alkit.errors import ConfigurationError
@@ -22,9 +22,7 @@ from alkit.values.rounds import RoundResult
 
 
 def run_rounds(
-    parts: Parts,
-    model: LastModel,
-    test_labels: TestLabels,
+    current: Callable[[], tuple[Parts, LastModel, TestLabels]],
     oracle: Oracle,
     test_set: tuple[Pool | None, Oracle | None],
     start: int,
@@ -33,7 +31,14 @@ def run_rounds(
     poll: float,
     progress: bool,
 ) -> Iterator[RoundResult]:
-    """Check a schedule of rounds, record it, and return the rounds: see :meth:`alkit.Experiment.rounds`."""
+    """Check a schedule of rounds, record it, and return the rounds: see :meth:`alkit.Experiment.rounds`.
+
+    Parameters
+    ----------
+    current:
+        Returns the parts of the experiment now: an image may be removed between two rounds.
+    """
+    parts, _, test_labels = current()
     spec, (test, test_oracle) = spec_of(oracle), test_set
     if test_oracle is not None and spec_of(test_oracle, "test_oracle") != spec:
         raise ConfigurationError(
@@ -76,10 +81,12 @@ def run_rounds(
 
     if tested is not None:
         test_labels.read_again(tested[1])
+    listeners = parts.report
 
     def each_round() -> Iterator[RoundResult]:
-        with parts.report.bar(progress):
+        with listeners.bar(progress):
             for number in range(rounds + 1):
+                parts, model, test_labels = current()
                 with parts.store.exclusive():
                     parts.settings.agreed.check()
                     committed = {result.round: result for result in parts.store.rounds()}

@@ -106,12 +106,14 @@ def select(parts: Parts, model: LastModel, n: int) -> tuple[str, ...]:
 
     The caller holds the record's lock. Errors are those of :func:`choose`.
     """
+    parts.settings.agreed.check()
     note_edits(parts)
     chosen = choose(parts, model, n)
     if chosen.by_model:
         _warn_of_unfit(parts, chosen.strategy)
     with parts.settings.threads():
         pseudo_labels = _predict_pseudo_labels(parts, model, chosen.pseudo)
+    parts.settings.agreed.check()  # a strategy of the user may have removed an image
     parts.store.add_queries(assign(parts.store, chosen.queries), pseudo_labels)
     parts.report(Progress("ask", n, n))
     return tuple(query.id for query in chosen.queries)

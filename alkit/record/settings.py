@@ -79,6 +79,12 @@ class Settings:
         self._store = store
         self.agreed = Agreed(store)
 
+    def copied(self) -> Settings:
+        """Return settings of the same record, for a pool with other images; steps with the former one are refused."""
+        copy = Settings(self._store)
+        copy.agreed = replace(self.agreed)
+        return copy
+
     def declare(
         self,
         parts: Mapping[str, object],

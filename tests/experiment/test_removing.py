@@ -15,7 +15,9 @@ from commandline import alkit as run
 from PIL import Image
 
 import alkit
-from alkit.errors import ConfigurationError, ConflictError, QueryError, StoreError
+from alkit.errors import ConfigurationError, ConflictError, QueryError, ResumeError, StoreError
+from alkit.experiment.committing import commit_round
+from alkit.experiment.selecting import select
 from alkit.record import Store
 from alkit.record.check import check
 from alkit.record.repairing import repair
@@ -567,3 +569,48 @@ def test_it_is_in_no_state_and_its_answers_are_nobodys(place):
     found = campaign_summary(store)
     assert sum(found.states.values()) == len(first) + 2 - 1
     assert [person.name for person in found.annotators] == ["ann", "somebody with a rare name"]
+
+
+@pytest.mark.parametrize("by", ["same", "other"])
+def test_an_image_that_is_removed_between_two_rounds_is_not_asked_for_again(tmp_path, by):
+    images, masks = alkit.synthetic.lesions(12, size=16)
+    pool = alkit.ArrayPool(images)
+    truth = dict(zip(pool.ids, masks, strict=True))
+
+    def opened():
+        return alkit.Experiment(pool, alkit.testing.Brightness(), alkit.strategy("random"), tmp_path / "e.db")
+
+    experiment, oracle = opened(), alkit.MaskOracle(truth, ("skin", "lesion"))
+    rounds = experiment.rounds(oracle, start=3, batch=2, rounds=4)
+    removed = next(rounds).ids[0]
+    (experiment if by == "same" else opened()).remove(removed, "consent withdrawn")
+    if by == "other":
+        with pytest.raises(ResumeError, match="have changed since it was opened: pool: other images"):
+            next(rounds)
+        return
+    assert [len(result.ids) for result in rounds] == [2, 2, 2, 2]
+    assert removed not in {entry.query.id for entry in experiment._parts.store.asked() if not entry.withdrawn}
+    assert len({answer.id for answer in experiment.answers()} - {removed}) == 10
+
+
+def test_steps_with_the_former_parts_of_the_same_experiment_are_refused_after_a_removal(tmp_path):
+    images, masks = alkit.synthetic.lesions(8, size=16)
+    pool = alkit.ArrayPool(images)
+
+    def removing(view, n, rng):
+        if len(view.candidates) == 5:
+            experiment.remove(view.candidates[0], "consent withdrawn")
+        return view.candidates[:n]
+
+    experiment = alkit.Experiment(pool, alkit.testing.Brightness(), removing, tmp_path / "e.db", classes=("a", "b"))
+    experiment.tell({id: masks[int(id)] for id in experiment.ask(2)})
+    former = experiment._parts
+    experiment.remove("0007", "consent withdrawn")
+    with pytest.raises(ResumeError, match="have changed since it was opened"):
+        select(former, experiment._model, 1)
+    with pytest.raises(ResumeError, match="have changed since it was opened"):
+        commit_round(former, experiment._model, experiment._test_labels, 0, {})
+    with pytest.raises(ResumeError, match="have changed since it was opened"):
+        experiment.ask(1)
+    assert len(experiment._parts.store.asked()) == 2
+    assert len(experiment.ask(1)) == 1
