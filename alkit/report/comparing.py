@@ -92,8 +92,9 @@ def compare(
     if imported := max(result.n_unasked for run in runs for result in run.history):
         notes.append(f"In each run, {imported} of the labels are not chosen: they existed before.")
     notes += notes_on_labels(runs)
-    if any(run.data["test"] is None and run.measured_on == "test set" for run in runs):
-        notes.append("Some records do not say on which test set they were measured, so this was not checked.")
+    for name, what in (("test", "on which test set"), ("truth", "by which labels of the test set")):
+        if any(run.data[name] is None and run.measured_on == "test set" for run in runs):
+            notes.append(f"Some records do not say {what} they were measured, so this was not checked.")
     return _compared(methods, metric, baseline, level, lower, skipped, notes)
 
 

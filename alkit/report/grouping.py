@@ -102,8 +102,10 @@ def check_alike(runs: Sequence[Run]) -> None:
     first: dict[object, Run] = {}
     for run in runs:
         for name in ("classes", "test", "truth", "audit", "pool"):
+            if run.data[name] is None:  # unknown, so the next record that says it is the first
+                continue
             before = first.setdefault((name, None if name == "classes" else run.seed), run)
-            if run.data[name] != before.data[name] and None not in (run.data[name], before.data[name]):
+            if run.data[name] != before.data[name]:
                 shared = "" if name == "classes" else f" of seed {run.seed}"
                 raise ConfigurationError(
                     f"records{shared} must have the same {NOUNS[name].removeprefix('the ')} to be compared",

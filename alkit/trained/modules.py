@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from alkit.arguments.returned import check_returned
 from alkit.errors import ConfigurationError
 from alkit.learners.ensemble import EnsemblePredictor
+from alkit.learners.nnunet.model import NNUNetPredictor
 from alkit.learners.predictor import NetworkPredictor
 from alkit.networks.computation import EXACT
 from alkit.networks.outputs import PLAIN, Reading, find_reading, input_type, read
@@ -90,7 +91,7 @@ def export_module(predictor: Predictor, shape: tuple[int, int, int]) -> nn.Modul
         simplify_padding(network)
         reading = _reading(network, shape, predictor)
         return Probabilities(network, multiple=predictor.multiple, reading=reading).eval().requires_grad_(False)
-    if isinstance(predictor, HasMembers):
+    if isinstance(predictor, HasMembers) and not isinstance(predictor, NNUNetPredictor):
         return Mean([export_module(member, shape) for member in predictor.members]).eval()
     raise ConfigurationError(
         "only torch networks and ensembles of torch networks can be exported",

@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -9,6 +10,7 @@ import alkit
 from alkit.errors import ConfigurationError
 from alkit.record import Store
 from alkit.report import compare, compare_runs
+from alkit.report.grouping import check_alike
 from alkit.report.methods import name_forms
 from alkit.report.records import read_runs
 from tests.support import commandline
@@ -310,6 +312,22 @@ def test_records_that_were_measured_by_other_labels_or_on_other_kinds_of_images_
     same = compare([few, audited("same", ENTROPY, 2)])
     assert same.differences
     assert not any("audit" in note or "test set" in note for note in same.notes)
+
+
+@pytest.mark.parametrize("name", ["test", "truth"])
+def test_records_after_one_that_does_not_say_what_it_was_measured_on_are_compared_with_each_other(folder, name):
+    (one, *_), _ = read_runs([folder / "random-0.db"])
+    unknown, other = (replace(one, data={**one.data, name: value}) for value in (None, "another"))
+    with pytest.raises(ConfigurationError, match="of seed 0 must have the same"):
+        check_alike([unknown, one, other])
+    check_alike([one, unknown, one])
+
+
+def test_a_record_that_does_not_say_by_which_labels_it_was_measured_is_noted(folder, monkeypatch):
+    (one, *_), _ = read_runs([folder / "random-0.db"])
+    unknown = replace(one, data={**one.data, "truth": None})
+    monkeypatch.setattr("alkit.report.comparing.read_runs", lambda paths: ([unknown], []))
+    assert any("by which labels of the test set" in note for note in compare([one.record]).notes)
 
 
 def test_a_run_whose_test_labels_were_corrected_meanwhile_is_named(tmp_path):

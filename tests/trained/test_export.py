@@ -25,6 +25,7 @@ from torch import nn
 
 import alkit
 from alkit.errors import ConfigurationError, MissingDependencyError
+from alkit.learners.nnunet.model import NNUNetPredictor
 from alkit.learners.predictor import NetworkPredictor
 from alkit.networks import SmpNetwork
 from alkit.trained import TrainedModel, export_model, predict_folder, trained_model
@@ -247,6 +248,13 @@ def test_a_model_that_is_not_a_network_is_an_error_that_names_it(tmp_path):
     with pytest.raises(ConfigurationError, match=r"only torch networks.*got EstimatorPredictor.*predict_folder\(\)"):
         export_model(model, tmp_path / "model")
     assert not (tmp_path / "model").exists()
+
+
+def test_models_of_nnunet_are_an_error_that_names_them():
+    dataset = {"channel_names": {"0": "gray"}, "labels": {"background": 0, "lesion": 1}}
+    predictor = NNUNetPredictor({"plans": {}, "dataset": dataset}, ({}, {}))
+    with pytest.raises(ConfigurationError, match="only torch networks.*got NNUNetPredictor"):
+        export_module(predictor, (1, 8, 8))
 
 
 def test_a_network_that_torch_cannot_export_is_an_error_with_the_reason():
