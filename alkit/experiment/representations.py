@@ -18,6 +18,7 @@ from alkit.arguments.returned import check_returned
 from alkit.configuration.addresses import address_of
 from alkit.configuration.definitions import own_definitions, untold
 from alkit.configuration.forms import opaque_parts, written_form
+from alkit.configuration.loaded_objects import LoadedCode
 from alkit.configuration.versions import to_former
 from alkit.errors import ConfigurationError, DataError, StoreError
 from alkit.features.clustering import kmeans
@@ -253,9 +254,10 @@ def _fingerprint(fitted: HasFingerprint) -> str:
 
 
 def _key(extractor: FeatureExtractor) -> object:
-    """Return a key that tells extractors apart: the written form, or the object itself if it has none."""
+    """Return a key that tells extractors and their code apart: by the written form, or by the object if it has none."""
     form = written_form(extractor)
-    return _Same(extractor) if opaque_parts(form) else json.dumps(form, sort_keys=True)
+    own = _Same(extractor) if opaque_parts(form) else json.dumps(form, sort_keys=True)
+    return own, LoadedCode(extractor)
 
 
 class _Same:

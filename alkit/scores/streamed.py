@@ -15,6 +15,7 @@ import numpy.typing as npt
 from alkit.arguments.checked import checked, checked_except
 from alkit.configuration.addresses import address_of
 from alkit.configuration.forms import Written, opaque_parts, written_form
+from alkit.configuration.loaded_objects import LoadedCode
 from alkit.errors import is_out_of_memory
 from alkit.pools.batches import too_large
 from alkit.pools.pieces import Shard, shards_of
@@ -80,7 +81,7 @@ class Scoring:
     ) -> None:
         self._pool, self._predictor, self._stream, self._report = pool, predictor, stream, report
         self._learner, self._workers, self._key = learner, check_workers(workers), key
-        self._known: dict[tuple[Score, Sampler, Reduction], dict[str, float]] = {}
+        self._known: dict[tuple[Score, Sampler, Reduction, LoadedCode], dict[str, float]] = {}
 
     @checked
     def scores(
@@ -91,7 +92,8 @@ class Scoring:
         reduction: Reduction = mean,
     ) -> dict[str, float]:
         """Return the score of each image by id. See :meth:`alkit.protocols.View.scores` for parameters and errors."""
-        known = self._known.setdefault((score, sampler, reduction), {})
+        code = LoadedCode(score, sampler, reduction)  # a function of a notebook may call others, which may change
+        known = self._known.setdefault((score, sampler, reduction, code), {})
         left = [id for id in ids if id not in known]
         work = Scores(self._predictor, self._learner, score, sampler, reduction, self._stream)
         shards = self._shards(left)

@@ -1,4 +1,6 @@
+import sys
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -90,3 +92,26 @@ def test_fewer_clusters_than_asked_for_are_read_from_the_record_as_they_were_rec
     assert first.k == again.k == 2
     np.testing.assert_array_equal(first.labels, again.labels)
     assert list(tmp_path.rglob("*.npz"))
+
+
+def test_features_of_a_class_that_was_defined_again_are_not_those_of_the_former_one(pool, tmp_path, monkeypatch):
+    """As in a notebook, or after importlib.reload: its name and parameters are the same."""
+    notebook = ModuleType("notebook_of_a_user")
+    monkeypatch.setitem(sys.modules, notebook.__name__, notebook)
+    representations = represented(pool, tmp_path)
+    vars(notebook).update(Means=Means, dataclass=dataclass)
+    for sign in ("", "-"):
+        cell = f"def sign(rows): return {sign}rows\n"
+        cell += (
+            ""
+            if sign
+            else (
+                "@dataclass(frozen=True)\nclass Signed(Means):\n"
+                "    def features(self, images): return sign(super().features(images))\n"
+            )
+        )
+        exec(cell, vars(notebook))
+        means = np.concatenate([pool.read([id]).mean(axis=(2, 3)) for id in representations.ids])
+        found = representations.features(notebook.Signed())
+        np.testing.assert_allclose(found, means if not sign else -means)
+        assert representations.features(notebook.Signed()) is found

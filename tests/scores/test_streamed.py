@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -366,3 +367,14 @@ def test_few_large_images_are_scored_in_the_memory_of_one_or_are_too_large():
     assert score != 0
     assert "the machine must have enough memory for one image of 4096 x 4096 pixels" in error
     assert "tile=512" in error
+
+
+def test_scores_by_a_function_whose_helper_was_defined_again_are_computed_again(pool, predictor, monkeypatch):
+    notebook = ModuleType("notebook_of_a_user")
+    monkeypatch.setitem(sys.modules, notebook.__name__, notebook)
+    exec("def helper(x): return x\ndef own(mean): return helper(mean[:, 0])", vars(notebook))
+    scoring = Scoring(pool, predictor, Stream(0))
+    first = scoring.scores(pool.ids[:1], notebook.own)
+    assert scoring.scores(pool.ids[:1], notebook.own) == first
+    exec("def helper(x): return -x", vars(notebook))
+    assert scoring.scores(pool.ids[:1], notebook.own) == {id: -value for id, value in first.items()}

@@ -253,7 +253,7 @@ def test_a_model_that_is_not_a_network_is_an_error_that_names_it(tmp_path):
 def test_models_of_nnunet_are_an_error_that_names_them():
     dataset = {"channel_names": {"0": "gray"}, "labels": {"background": 0, "lesion": 1}}
     predictor = NNUNetPredictor({"plans": {}, "dataset": dataset}, ({}, {}))
-    with pytest.raises(ConfigurationError, match="only torch networks.*got NNUNetPredictor"):
+    with pytest.raises(ConfigurationError, match=r"only torch networks.*got NNUNetPredictor"):
         export_module(predictor, (1, 8, 8))
 
 
