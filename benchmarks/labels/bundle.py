@@ -35,6 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--out", type=Path, default=ROOT / ".gpu")
+    parser.add_argument("--sets", nargs="+", choices=READERS, default=list(READERS))
     parser.add_argument("--sizes", nargs="+", type=int, default=[64])
     parser.add_argument("--cache", type=Path, help="folder of features (default: alkit's cache)")
     parser.add_argument("--present", type=Path, default=PRESENT, help="packages of the machine, one name per line")
@@ -44,7 +45,7 @@ def main() -> None:
     shutil.rmtree(wheels, ignore_errors=True)
     wheels.mkdir(parents=True)
     download_wheels(missing(read_present(options.present), options.python, ["pretrained"]), wheels, options.python)
-    keys = [(name, size) for name in READERS for size in options.sizes]
+    keys = [(name, size) for name in options.sets for size in options.sizes]
     sets = load(options.data, keys, options.cache)
     save(options.out / ARCHIVE, sets.values())
     book = Book(options.out / "labels")
