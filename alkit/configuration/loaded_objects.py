@@ -10,7 +10,7 @@ import dis
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
-from functools import partial
+from functools import lru_cache, partial
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -23,7 +23,8 @@ LIBRARIES = ("alkit", "torch", "numpy")
 """Packages whose code is not followed."""
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
-CODE = (type, FunctionType, MethodType, partial)
+CACHED = type(lru_cache(print))
+CODE = (type, FunctionType, MethodType, partial, CACHED)
 
 
 class LoadedCode:
@@ -35,7 +36,7 @@ class LoadedCode:
 
     Examples
     --------
-    >>> from functools import partial
+    >>> from functools import lru_cache, partial
     >>> LoadedCode(partial(dict, a=1)) == LoadedCode(partial(dict, a=2)), LoadedCode(dict) == LoadedCode(list)
     (True, False)
     """
@@ -57,7 +58,7 @@ class LoadedCode:
                         stored |= {name} if assigns else set()
                         if _is_plain(value):
                             constants[name] = value
-                        elif isinstance(value := getattr(value, "__wrapped__", value), CODE) or is_dataclass(value):
+                        elif isinstance(value, CODE) or is_dataclass(value):
                             left.append(value)
             else:
                 left += _inside(thing)
@@ -81,6 +82,8 @@ def _inside(thing: object) -> Iterator[object]:
         yield from (thing.func, *thing.args, *thing.keywords.values())
     elif isinstance(thing, MethodType):
         yield from (thing.__func__, thing.__self__)
+    elif isinstance(thing, CACHED):
+        yield thing.__wrapped__
     elif isinstance(thing, Mapping):
         yield from thing.values()
     elif isinstance(thing, list | tuple):

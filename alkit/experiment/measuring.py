@@ -22,7 +22,7 @@ from alkit.experiment.audited import intervals_of
 from alkit.experiment.holding_out import near_duplicates
 from alkit.experiment.model import LastModel
 from alkit.experiment.parts import Parts
-from alkit.pools.checks import check_pool
+from alkit.pools.checks import check_pool, reads_otherwise
 from alkit.pools.digests import digest
 from alkit.pools.groups import Grouping, check_apart, groups_of
 from alkit.pools.identical import check_contents
@@ -163,7 +163,8 @@ def measure_on(
 def check_test(parts: Parts, test: Pool, *, apart: bool = False) -> list[str]:
     """Check that `test` shares neither an image nor a group with the pool of an experiment.
 
-    Return sentences about near-duplicates, and about groups that are not known. They are logged once.
+    Return sentences about near-duplicates, about groups that are not known, and about images that are read in another
+    way than those of the pool. They are logged once.
 
     Parameters
     ----------
@@ -195,7 +196,8 @@ def check_test(parts: Parts, test: Pool, *, apart: bool = False) -> list[str]:
     check_apart(in_pool, own)
     key = "\n".join([digest(test), *sorted(ids)])
     if key not in parts.compared:
-        parts.compared[key] = [*_without_groups(ids, own, grouped), *_alike(parts, test)]
+        other = reads_otherwise(parts.pool, test, "the test set")
+        parts.compared[key] = [*_without_groups(ids, own, grouped), *_alike(parts, test), *other]
         for sentence in parts.compared[key]:
             log.warning("%s", sentence)
     return parts.compared[key]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from alkit.experiment.opening import initial_that_starts_cold
 from alkit.experiment.parts import Parts, next_round
 from alkit.features.gathered import Gathered
 from alkit.labels.outlines import Outline, outline_of
+from alkit.pools.checks import reads_otherwise
 from alkit.pools.frames import frames_of
 from alkit.pools.pieces import shards_of
 from alkit.protocols import Pool, Predictor
@@ -27,6 +29,9 @@ from alkit.values.progress import quiet
 
 if TYPE_CHECKING:
     from alkit.scores.streamed import Scoring
+
+
+log = logging.getLogger(__name__)
 
 
 class LastModel:
@@ -176,7 +181,10 @@ class LastModel:
         QueryError
             No round is committed yet.
         """
-        return self._predict(pool, pool.ids, self.predictor())
+        predictor = self.predictor()
+        for sentence in reads_otherwise(self._parts.pool, pool, "the pool that is predicted"):
+            log.warning("%s", sentence)
+        return self._predict(pool, pool.ids, predictor)
 
     def _predict(self, pool: Pool, ids: Sequence[str], predictor: Predictor) -> Iterator[Predictions]:
         from alkit.evaluation.work import Checked

@@ -18,6 +18,7 @@ from alkit.arguments.returned import check_returned
 from alkit.checks import check_integer
 from alkit.configuration.definitions import definitions_of, untold
 from alkit.configuration.forms import written_form
+from alkit.configuration.loaded_objects import LoadedCode
 from alkit.errors import QueryError
 from alkit.evaluation.label_quality import label_quality
 from alkit.evaluation.work import Checked
@@ -112,11 +113,12 @@ def _key(
 ) -> str:
     """Return a digest of all that the figures depend on: labels, pixels, groups, the learner, its code and the choices.
 
-    If the code cannot be told, the figures are those of this experiment in this process.
+    If the code cannot be told, the figures are those of this experiment in this process, and of the code in it now.
     """
     pixels = parts.store.fact("images") or {}
     made_by = [written_form(parts.learner), written_form(parts.terms.join)]
-    code = parts.token if untold(*made_by) else [alkit.__version__, definitions_of(made_by)]
+    hidden = [parts.token, _number_of(LoadedCode(parts.learner, parts.terms.join))]
+    code = hidden if untold(*made_by) else [alkit.__version__, definitions_of(made_by)]
     subject = [
         {id: [answer.label for answer in decided.known[id].labels] for id in everything.ids},
         {id: pixels.get(id) for id in everything.ids},
@@ -133,6 +135,16 @@ def _key(
         folds,
     ]
     return hashlib.sha256(json.dumps(subject, sort_keys=True, default=str).encode()).hexdigest()
+
+
+_codes: list[LoadedCode] = []  # in the order in which they were first seen, kept so that no other gets their number
+
+
+def _number_of(code: LoadedCode) -> int:
+    """Return a number that tells the code of this process apart from other code of it."""
+    if code not in _codes:
+        _codes.append(code)
+    return _codes.index(code)
 
 
 def _of_fold(

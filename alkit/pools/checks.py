@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,8 +14,9 @@ from alkit.arguments.returned import check_returned
 from alkit.errors import DataError
 from alkit.pools.channels import Channels, find_channels
 from alkit.pools.decoding import Pixels
-from alkit.protocols import Pool
+from alkit.protocols import HasStored, Pool
 from alkit.values.ids import check_ids
+from alkit.values.label_spec import size_text
 
 BLOCK = 2**22
 """Bytes of images that are checked at once."""
@@ -180,3 +181,45 @@ def check_ranges(images: Pixels, ids: Sequence[str]) -> None:
         if not (block.min() >= 0 and block.max() <= 1):
             for id, image in zip(ids[start : start + step], block, strict=True):
                 check_range(image, id)
+
+
+def reads_otherwise(pool: Pool, other: Pool, name: str) -> Iterator[str]:
+    """Yield a sentence for each difference in how two pools read images: a model of one sees other images in the other.
+
+    Parameters
+    ----------
+    pool:
+        The pool that a model is trained on.
+    other:
+        A pool that it predicts.
+    name:
+        The other pool in words.
+
+    Examples
+    --------
+    >>> from alkit import ArrayPool
+    >>> images = np.zeros((2, 8, 8), np.uint8)
+    >>> list(reads_otherwise(ArrayPool(images, scale="minmax"), ArrayPool(images), "the test set"))
+    ["The images of the test set are scaled by scale='full' and those of the pool by scale='minmax', ..."]
+    """
+    ours, theirs = _scale_of(pool), _scale_of(other)
+    if ours != theirs and None not in (ours, theirs):
+        yield (
+            f"The images of {name} are scaled by scale={theirs!r} and those of the pool by scale={ours!r}, so the "
+            f"model sees other values than in its training. Try: scale={ours!r}."
+        )
+    (_, *size), (_, *found) = image_shape(pool), image_shape(other)
+    if size != found:
+        yield (
+            f"The images of {name} are read at {size_text(found)} pixels and those of the pool at {size_text(size)}, "
+            "so the model sees objects of other sizes than in its training. Try: the same size=."
+        )
+
+
+def _scale_of(pool: Pool) -> str | None:
+    """Return how a pool scales its images; None if it does not say, or if they are numbers that stay as they are."""
+    found = pool.stored(list(pool.ids)[:1]) if isinstance(pool, HasStored) else None
+    if found is None:
+        return None
+    pixels, scale = found
+    return None if pixels.dtype.kind == "f" and scale == "full" else scale

@@ -129,6 +129,10 @@ class Mine(alkit.testing.Brightness):
             found.append(experiment._parts.store.fact(QUALITIES)["key"])
     assert len(set(found)) == 4
     assert found[-1] == found[-2]
+    monkeypatch.setattr(sys.modules["my_learner"].Mine, "fit", lambda self, *given: None)  # as if it was defined again
+    monkeypatch.setattr(out_of_fold, "_of_fold", lambda *given: {})
+    experiment.label_quality(folds=3)
+    assert experiment._parts.store.fact(QUALITIES)["key"] not in found
 
 
 def test_labels_that_are_held_out_are_compared_and_never_trained_on():

@@ -36,6 +36,28 @@ def test_rounds_by_hand_are_measured_on_the_first_test_set(world):
     assert [result.metrics for result in more[:2]] == [first, second]
 
 
+def test_a_test_set_that_is_read_in_another_way_than_the_pool_is_named(world, caplog):
+    experiment = fitted(world, 3)
+    images = world.test.read(world.test.ids)
+    other = alkit.ArrayPool(np.uint8(images * 255), ids=world.test.ids, channels="first", scale="minmax")
+    list(experiment.predict(world.test))
+    experiment.tell({id: world.masks[id] for id in experiment.ask(3)})
+    assert not any("scale" in told for told in experiment.fit(test=world.test, oracle=world.oracle).warnings)
+    assert "scale" not in caplog.text
+    list(experiment.predict(other))
+    assert "The images of the pool that is predicted are scaled by scale='minmax' and those of the pool" in caplog.text
+
+
+def test_a_round_on_a_test_set_of_another_scale_says_so(world):
+    experiment = fitted(world, 3)
+    experiment.tell({id: world.masks[id] for id in experiment.ask(3)})
+    images = np.uint8(world.test.read(world.test.ids) * 255)
+    other = alkit.ArrayPool(images, ids=world.test.ids, channels="first", scale="minmax")
+    assert any(
+        "of the test set are scaled" in told for told in experiment.fit(test=other, oracle=world.oracle).warnings
+    )
+
+
 def test_labels_of_the_test_set_that_have_changed_are_a_warning(world, caplog):
     experiment = world.experiment(classes=CLASSES)
     masks = dict(world.masks)

@@ -12,7 +12,7 @@ from small_pools import IDS, IMAGES, image_pool
 
 from alkit.errors import DataError
 from alkit.pools import ArrayPool, ImagePool, digest
-from alkit.pools.checks import check_pool
+from alkit.pools.checks import check_pool, reads_otherwise
 from alkit.pools.sizes import mask_sizes
 from alkit.protocols import Pool
 
@@ -79,3 +79,17 @@ def test_the_ids_of_a_pool_of_another_package_are_checked(ids, message):
 def test_an_argument_that_is_not_a_pool_is_refused(thing, message):
     with pytest.raises(DataError, match=message):
         check_pool(thing, "test")
+
+
+def test_pools_that_read_alike_have_no_difference():
+    floats = IMAGES.astype(np.float32) / 255
+    pool = ArrayPool(IMAGES, IDS, scale="minmax")
+    assert not list(reads_otherwise(pool, ArrayPool(IMAGES, IDS, scale="minmax").subset(IDS[:1]), "the test set"))
+    assert not list(reads_otherwise(pool, ArrayPool(floats, IDS), "the test set"))  # anybody may have scaled them
+    assert not list(reads_otherwise(pool, Bare(), "the test set"))
+
+
+def test_images_of_another_size_are_a_difference():
+    (found,) = reads_otherwise(Bare(), Bare(images=IMAGES[..., :-1]), "the test set")
+    assert "of the test set are read at" in found
+    assert "objects of other sizes" in found
