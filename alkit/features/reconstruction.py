@@ -74,8 +74,12 @@ class FittedReconstruction:
     pooling: int
 
     def fingerprint(self) -> str:
-        """Return a SHA-256, in hexadecimal, of the weights."""
-        return weights_digest(self.network)
+        """Return a SHA-256, in hexadecimal, of the weights; for a network of others, of how its maps are read, too."""
+        found = weights_digest(self.network)
+        if type(self.network).__module__.partition(".")[0] == "alkit":
+            return found
+        # Earlier versions gave the images to its encoder as they are, although the network may normalise them.
+        return hashlib.sha256(f"{found} as the network calls its encoder".encode()).hexdigest()
 
     @checked
     def features(self, images: Images) -> npt.NDArray[np.float32]:

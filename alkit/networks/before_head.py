@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from alkit.errors import AlkitError, ConfigurationError, is_out_of_memory
+from alkit.networks.encoder_maps import encoder_output
 from alkit.networks.heads import output_layers
 from alkit.networks.training import evaluation_mode
 
@@ -16,8 +17,8 @@ def features_before_head(network: nn.Module, images: Tensor) -> Tensor:
     """Return what a network sees before its head, averaged over the pixels or tokens, ``(n, d)``, float32.
 
     If the head is a convolution and the network has an encoder, that is the encoder's deepest map. The encoder is a
-    method ``encode`` or a submodule ``encoder`` that returns a list of maps, the deepest last. Otherwise it is the
-    input of the head, the first of :func:`alkit.networks.output_layers`.
+    method ``encode`` or a submodule ``encoder`` that returns a list of maps, the deepest last; it gets what the network
+    gives it. Otherwise it is the input of the head, the first of :func:`alkit.networks.output_layers`.
 
     Parameters
     ----------
@@ -53,11 +54,8 @@ def features_before_head(network: nn.Module, images: Tensor) -> Tensor:
 
 def _deepest_map(network: nn.Module, images: Tensor) -> Tensor | None:
     """Return the deepest map of the network's encoder; None if it has none, or one that returns something else."""
-    encode = getattr(network, "encode", None) or getattr(network, "encoder", None)
-    if not callable(encode):
-        return None
     try:
-        maps = encode(images)
+        maps = encoder_output(network, images)
     except AlkitError:
         raise
     except Exception as reason:

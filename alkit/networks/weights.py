@@ -7,6 +7,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from alkit.errors import ConfigurationError
+from alkit.networks.encoder_maps import encoder_name, encoder_output
 from alkit.networks.heads import output_layers
 
 
@@ -14,20 +15,20 @@ def deepest_map(network: nn.Module, images: Tensor) -> Tensor:
     """Return the last feature map of the network's encoder, ``(n, c, h', w')``.
 
     The encoder is a method ``encode``, as of :class:`alkit.UNet`, or a submodule ``encoder``, as in
-    segmentation-models-pytorch. It returns a list of maps, the deepest last.
+    segmentation-models-pytorch. It returns a list of maps, the deepest last, and gets what the network gives it:
+    :func:`alkit.networks.encoder_maps.encoder_output`.
 
     Raises
     ------
     ConfigurationError
         The network has neither.
     """
-    encode = getattr(network, "encode", None) or getattr(network, "encoder", None)
-    if encode is None:
+    if encoder_name(network) is None:
         raise ConfigurationError(
             f"{type(network).__name__} has no encoder",
             expected="a method encode(images) or a submodule encoder that returns feature maps, the deepest last",
         )
-    return cast(Tensor, encode(images)[-1])
+    return cast(Tensor, encoder_output(network, images)[-1])
 
 
 def warm_start(network: nn.Module, source: nn.Module) -> None:
