@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
+import torch
 from torch import Tensor, nn
 
 from alkit.errors import ConfigurationError
@@ -22,7 +23,8 @@ from alkit.learners.stop import Stop, hold_out
 from alkit.networks.ahead import read_ahead
 from alkit.networks.compiled import check_compiler, compiled
 from alkit.networks.computation import Computation, computation_for
-from alkit.networks.outputs import Logits
+from alkit.networks.heads import check_heads
+from alkit.networks.outputs import Logits, input_type
 from alkit.networks.state import to_channels_last
 from alkit.networks.training import Example, Loss, check_trainable, evaluation_mode, train_epoch
 from alkit.protocols import Labelled
@@ -67,6 +69,9 @@ def train(
         ids = usable(labelled, ids)
     if learner.stop is not None:
         ids, held = hold_out(learner.stop, labelled, ids, stream.child("stop"))
+    if len(getattr(model.network, "head_weights", ())) > 1:
+        image = torch.from_numpy(labelled.images(ids[:1])).to(input_type(model.network))
+        check_heads(model.network, computation.move(image))
     source = source_of(labelled, [*ids, *held], computation.device)
     total, steps = _length(learner, len(ids), later)
     optimizer = make_optimizer(learner.optimizer, model.network.parameters(), learner.lr, learner.weight_decay)

@@ -9,13 +9,16 @@ Segmentation". IEEE Journal of Biomedical and Health Informatics, 2021.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from alkit.arguments.checked import check_argument, checked, checked_except
 from alkit.checks import check_integer
 from alkit.errors import ConfigurationError
+from alkit.rng import keep_torch
 
 MOST = 2**16
 """Greatest number of channels and classes."""
@@ -105,6 +108,48 @@ class Heads(nn.ModuleDict):
             for divisor, head in self.items()
         ]
         return (final, *logits)
+
+
+def check_heads(network: nn.Module, image: Tensor) -> None:
+    """Check that the outputs by which a network with heads is trained are those that it predicts by.
+
+    Heads are trained by ``decode_all(encode(images))``. A forward that does something else, such as to normalise the
+    images first, would predict by other images than those of the training.
+
+    Parameters
+    ----------
+    network:
+        Any network; one without heads is not looked at.
+    image:
+        ``(1, c, h, w)``, on the device of the network.
+
+    Raises
+    ------
+    ConfigurationError
+        The final output of ``decode_all(encode(image))`` is not that of the network.
+    """
+    if len(getattr(network, "head_weights", ())) < 2:
+        return
+    parts: Any = network
+    modes = {module: module.training for module in network.modules()}
+    try:
+        for module in modes:
+            module.training = False
+        # Not inference_mode: if a network stores tensors in its first pass, training could not use them.
+        with torch.no_grad(), keep_torch():
+            whole, again = network(image.clone()), network(image.clone())
+            final = parts.decode_all(parts.encode(image.clone()))[0]
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+    random = not torch.allclose(whole, again, 1e-3, 1e-4, equal_nan=True)
+    if not random and not (whole.shape == final.shape and torch.allclose(whole, final, 1e-3, 1e-4, equal_nan=True)):
+        raise ConfigurationError(
+            f"forward of {type(network).__name__} must return decode_all(encode(images))[0], because a network with "
+            "heads is trained by them",
+            got="other logits",
+            hint="what forward does with the images in encode, such as their normalisation; or heads=None",
+        )
 
 
 def output_layers(network: nn.Module) -> tuple[str, ...]:

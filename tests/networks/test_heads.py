@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 import alkit
+from alkit.errors import ConfigurationError
 from alkit.networks import Heads, make_network
-from alkit.networks.heads import output_layers
+from alkit.networks.heads import check_heads, output_layers
 from alkit.rng import Stream
 
 SMALL = partial(alkit.UNet, widths=(2, 4, 8))
@@ -126,3 +127,22 @@ def test_output_layers_that_are_not_modules_are_an_error(said):
     network.output_layers = said
     with pytest.raises(alkit.errors.ConfigurationError, match="output_layers of Sequential"):
         output_layers(network)
+
+
+class Normalises(alkit.UNet):
+    """Predicts by other images than those that its heads are trained by."""
+
+    def forward(self, images):
+        """Return logits."""
+        return super().forward((images - 0.5) / 0.25)
+
+
+def test_a_forward_that_does_more_than_the_heads_are_trained_by_is_refused():
+    network = Normalises(in_channels=1, classes=2, widths=(2, 4, 8), heads={2: 0.4}).train()
+    with pytest.raises(
+        ConfigurationError, match=r"forward of Normalises must return decode_all\(encode\(images\)\)\[0\]"
+    ):
+        check_heads(network, torch.rand(1, 1, 16, 16))
+    assert all(module.training for module in network.modules())
+    check_heads(Normalises(in_channels=1, classes=2, widths=(2, 4, 8)), torch.rand(1, 1, 16, 16))
+    check_heads(alkit.UNet(in_channels=1, classes=2, widths=(2, 4, 8), heads={2: 0.4}), torch.rand(1, 1, 16, 16))
