@@ -65,7 +65,8 @@ class SmpNetwork(nn.Module):
     Raises
     ------
     ConfigurationError
-        The model is not one of segmentation-models-pytorch or has a second output, `dropout` is not in [0, 1), or
+        The model is not one of segmentation-models-pytorch, has a second output or a forward that does more than to
+        call its encoder, decoder and head; `dropout` is not in [0, 1); or
         `heads` are at resolutions without a decoder map or have weights that are not positive or have a sum of 1 or
         more. Or the weights are not on this machine, cannot be read, or belong to another encoder.
     UnknownNameError
@@ -132,6 +133,7 @@ class SmpNetwork(nn.Module):
         if weights is not None or are_left_out():
             factory = without_download(factory)
         self.model = _check_model(_make(factory, channels, classes))
+        _check_forward(self.model, channels)
         self._normalise(factory, weights, mean, std, channels) if normalised else None
         self._places = _decoder_maps(self.model, channels) if heads else {}
         widths = {divisor: place.channels for divisor, place in self._places.items()}
@@ -280,6 +282,27 @@ def _check_model(model: nn.Module) -> nn.Module:
             hint="the model without aux_params",
         )
     return model
+
+
+def _check_forward(model: nn.Module, in_channels: int) -> None:
+    """Check that a model with a forward of its own computes what its parts do, which are called one by one here."""
+    if type(model).forward.__module__.partition(".")[0] == "segmentation_models_pytorch":
+        return
+    network: Any = model
+    stride = int(network.encoder.output_stride)
+    side = stride * math.ceil(64 / stride)
+    image = torch.rand(1, in_channels, side, side, generator=torch.Generator().manual_seed(0))
+    image = image.to(next(model.parameters()))
+    with _preserve_state(model):
+        parts = network.segmentation_head(network.decoder(list(network.encoder(image))))
+        whole = model(image)
+    if not isinstance(whole, Tensor) or whole.shape != parts.shape or not torch.allclose(whole, parts, 1e-3, 1e-4):
+        raise ConfigurationError(
+            f"forward of {type(model).__name__} must return segmentation_head(decoder(encoder(images))), because these "
+            "parts are called one by one",
+            got="another output",
+            hint="mean= and std= in place of a normalisation in forward",
+        )
 
 
 def _decoder_maps(model: nn.Module, in_channels: int) -> dict[int, _Place]:

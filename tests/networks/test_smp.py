@@ -374,3 +374,26 @@ def test_the_declaration_of_a_network_can_be_written_and_built_again():
     assert other.head_weights == (0.6, 0.1, 0.3)
     theirs = other.state_dict()
     assert all(value.equal(theirs[name]) for name, value in one.state_dict().items())
+
+
+class Normalising(smp.Unet):
+    """Does more in its forward than to call its parts."""
+
+    def forward(self, images):
+        """Return logits."""
+        return super().forward((images - 0.45) / 0.22)
+
+
+class Plain(smp.Unet):
+    """Has a forward of its own that only calls its parts."""
+
+    def forward(self, images):
+        """Return logits."""
+        return super().forward(images)
+
+
+def test_a_forward_that_would_be_left_out_is_refused():
+    with pytest.raises(alkit.errors.ConfigurationError, match=r"forward of Normalising must return.*mean= and std="):
+        SmpNetwork(partial(Normalising, "resnet18", encoder_weights=None), in_channels=1, classes=2)
+    plain = SmpNetwork(partial(Plain, "resnet18", encoder_weights=None), in_channels=1, classes=2)
+    assert plain.training
