@@ -150,7 +150,7 @@ def commit_round(
     rng = parts.stream.child("round", number, "fit").numpy()
     losses = Losses(parts.report)
     with parts.settings.threads(), working(parts.workers):
-        predictor = parts.learner.fit(labelled, rng, previous, losses)
+        predictor = parts.learner.fit(labelled, rng, None if number == 0 else model.to_train(), losses)
     check_returned(parts.learner, "fit", predictor, Predictor)
     seconds = {**seconds, "fit": time.perf_counter() - begun}
     metrics: Mapping[str, float] = {}

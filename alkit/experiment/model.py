@@ -73,6 +73,27 @@ class LastModel:
                     raise
         raise QueryError("the record has no model yet", hint="tell() some labels and fit()")
 
+    def to_train(self) -> Predictor:
+        """Return the model for a training: one of its own for a learner of the user, who may train it in place.
+
+        Otherwise the new model would be compared with itself, and a training that was interrupted would leave a model
+        that the record does not have. The learners of alkit copy it.
+        """
+        learner = self._parts.learner
+        own = getattr(learner, "learner", learner)  # of an ensemble
+        if all(type(part).__module__.partition(".")[0] == "alkit" for part in (learner, own)):
+            return self.predictor()
+        kept = self._loaded
+        self._loaded = None
+        try:
+            return self.predictor()
+        except Exception:  # it cannot read its own models, which matters to those who open the record again
+            if kept is None:
+                raise
+            return kept[1]
+        finally:
+            self._loaded = kept
+
     def scoring(self) -> Scoring:
         """Return the scores of the model, which are computed once for each round.
 
