@@ -83,6 +83,12 @@ def is_regular(backup: Path) -> bool:
     return backup.match(REGULAR)
 
 
+def lines_in(backup: Path) -> int:
+    """Return the number of lines that the name of a regular backup states; 0 if it is no number."""
+    number = backup.stem.removeprefix("lines-")
+    return int(number) if number.isascii() and number.isdigit() and len(number) < 20 else 0
+
+
 def _regular(folder: Path) -> list[Path]:
     return [path for pattern in (REGULAR, BY_TIME) for path in sorted(folder.glob(pattern), reverse=True)]
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import pairwise
 
+from alkit.record.removing import REMOVED
 from alkit.record.replay import Content, History, Rows, apply, empty
 from alkit.record.salvage import Source
+from alkit.values.shown import count
 
 UNPROVEN = "it may have been taken back in a part of the record that is lost; it counts when it is told again"
 """Reason of an answer that does not count after a repair."""
@@ -24,7 +28,11 @@ def merge(sources: Sequence[Source], history: History | None) -> Content:
         The backups, the earliest first, and then the database.
     """
     content, done = empty(), 0
-    for source in sorted(sources, key=lambda one: one.lines or max(other.lines for other in sources)):
+
+    def age(source: Source) -> tuple[int, int]:
+        return len(removed_in(source.content)), source.lines or max(other.lines for other in sources)
+
+    for source in sorted(sources, key=age):
         if history and source.lines > done:
             apply(content, history.after(done, source.lines))
             done = source.lines
@@ -56,14 +64,38 @@ def _keep_taken_back(content: Content, sources: Sequence[Source], history: Histo
         content["queries"][key]["withdrawn"] = 1
 
 
+def removed_in(content: Content) -> Collection[str]:
+    """Return the images that were removed, as a source says. Their number only grows, unlike that of journal lines."""
+    with suppress(KeyError, ValueError, RecursionError):
+        value = json.loads(content["facts"][REMOVED,]["value"])
+        return value.keys() if isinstance(value, dict) else ()
+    return ()
+
+
 def disagree(content: Content, other: Content) -> bool:
-    """Whether two sources have another query or another answer under the same key."""
+    """Whether two sources have another query or another answer under the same key, but for images that were removed."""
+    removed = {*removed_in(content), *removed_in(other)}
     return any(
         content[name][key][column] != other[name][key][column]
         for name, columns in (("queries", ("id",)), ("answers", ("id", "annotator", "revision")))
         for key in content[name].keys() & other[name].keys()
+        if content[name][key]["id"] not in removed
         for column in columns
     )
+
+
+def lacks(content: Content, other: Content) -> str:
+    """Return in words what another state of the same record has and this one lacks; empty if there is nothing."""
+    if content["facts"].get(("campaign",)) != other["facts"].get(("campaign",)):
+        return ""  # it is another record
+    removed = {*removed_in(content), *removed_in(other)}
+    own = {_identity(row): row["rejected"] for row in content["answers"].values()}
+    others = [row for row in other["answers"].values() if row["id"] not in removed]
+    new = [row for row in others if _identity(row) not in own]
+    back = [row for row in others if row["rejected"] is not None and own.get(_identity(row), "") is None]
+    rounds = other["rounds"].keys() - content["rounds"].keys()
+    numbers = (len(new), "answer", ""), (len(back), "answer", " sent back"), (len(rounds), "round", "")
+    return ", ".join(f"{count(number, one)}{end}" for number, one, end in numbers if number)
 
 
 OTHER = "it is of another state of the record, which went on separately; it counts when it is told again"
@@ -74,8 +106,10 @@ REPLACED = "another state of the record, which went on separately, has a later a
 """Reason of an answer that another state has taken back or replaced by a later one."""
 
 
-def add_others(content: Content, others: Content) -> Iterator[str]:
+def add_others(content: Content, others: Content, name: str) -> Iterator[str]:
     """Add the answers that only another state of the same record has, as invalid ones, and say so.
+
+    `name` is that of the file which has this state.
 
     What that state sent back, took back or replaced does not count either.
     """
@@ -90,12 +124,12 @@ def add_others(content: Content, others: Content) -> Iterator[str]:
         own[number,] = {**row, **unused, "number": number, "kind": "invalid", "reason": reason}
     if taken_back:
         yield (
-            f"whether {taken_back} answers count that the journal, which belongs to another state of the record, says "
+            f"whether {taken_back} answers count that {name}, which belongs to another state of the record, says "
             "were sent back, taken back or replaced: they are kept, but do not count"
         )
     if new:
         yield (
-            f"whether {len(new)} answers count that only the journal has, which belongs to another state of the "
+            f"whether {len(new)} answers count that only {name} has, which belongs to another state of the "
             "record: they are kept, but do not count until they are told again"
         )
 

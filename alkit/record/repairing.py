@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,7 +28,7 @@ from alkit.record.forgetting import take_out
 from alkit.record.journal import Journal, Position
 from alkit.record.journal_objects import JournalObjects
 from alkit.record.lost_files import drop_lost_files, named_files
-from alkit.record.merging import add_others, disagree, drop_unproven, find_gaps, merge
+from alkit.record.merging import add_others, disagree, drop_unproven, find_gaps, lacks, merge, removed_in
 from alkit.record.postgresql import PostgreSQL
 from alkit.record.remains import Remains, remains_of, version_of
 from alkit.record.replay import Content, History, Rows, apply, empty
@@ -164,12 +164,13 @@ def _restored(remains: Remains, *, trust: bool) -> _Restored:
             hint="check the path",
         )
     content["facts"]["schema",]["value"] = json.dumps(tables.SCHEMA)
-    lost += take_out(content, [found.others])
+    lost += take_out(content, found.others.values())
     if found.is_merged:
         lost += find_gaps(content)
     if not found.answers_hold and not trust:
         unknown += drop_unproven(content)
-    unknown += add_others(content, found.others)
+    for name, others in found.others.items():
+        unknown += add_others(content, others, name)
     return replace(found, lost=tuple(lost), unknown=tuple(unknown))
 
 
@@ -213,7 +214,8 @@ class _Restored:
     answers_hold:
         Whether no such line can have taken an answer back.
     others:
-        Rows that the journal makes. They may belong to another state of the record.
+        By the name of their file the rows that the journal makes, and those of backups that are later than the database
+        and the journal. They may belong to another state of the record.
     lost:
         A sentence about each known loss.
     """
@@ -224,7 +226,7 @@ class _Restored:
     from_backup: int = 0
     is_merged: bool = False
     answers_hold: bool = True
-    others: Content = field(default_factory=empty)
+    others: Mapping[str, Content] = field(default_factory=dict)
     lost: tuple[str, ...] = ()
 
 
@@ -233,6 +235,9 @@ def _restore(remains: Remains) -> _Restored:
     unknown = _doubts(remains.journal, database, history)
     told = empty()
     apply(told, history.after(0) if history and (not database or database.schema >= tables.JOURNALLED) else ())
+    others = {"the journal": told}
+    if history and database and _is_before_removal(database, told):
+        database, unknown = None, _doubts(remains.journal, None, history, "older")
     if history and database and _is_foreign(database, history):
         history = None
     all_backups = remains.backups
@@ -240,9 +245,12 @@ def _restore(remains: Remains) -> _Restored:
     apply(journalled, history.after(0) if history else ())
     backups = [one for one in all_backups if not _is_of_another_state(one, database, history, journalled)]
     agree = database is not None and history is not None and database.position == history.end
+    if agree and history:
+        others |= {one.path.name: one.content for one in all_backups if one.lines > history.end.lines}
+    left_out = [one for one in all_backups if one not in backups and one.path.name not in others]
     is_latest = agree or not any(_is_later(one, database) for one in backups)
     if database and database.is_intact and is_latest and (history is None or _is_up_to_date(database, history)):
-        return _Restored(database.content, unknown, others=told)
+        return _Restored(database.content, (*unknown, *_named(left_out, database.content)), others=others)
     sources = [*reversed(backups), *([database] if database else [])]
     first = database.content if database else empty()
     if history and (agree or (history.ends_well and all(one.lines <= history.end.lines for one in sources))):
@@ -252,9 +260,9 @@ def _restore(remains: Remains) -> _Restored:
             base = max(bases, key=lambda one: one.lines)
             content = {name: dict(rows) for name, rows in base.content.items()}
             apply(content, history.after(base.lines))
-            return _Restored(content, unknown, from_journal=_count_new(content, first))
-    if left_out := [one.path.name for one in all_backups if one not in backups]:
-        unknown = (*unknown, f"what {', '.join(left_out)} say: they belong to another state of this record")
+            unknown = (*unknown, *_named(left_out, content))
+            return _Restored(content, unknown, from_journal=_count_new(content, first), others=others)
+    unknown = (*unknown, *_named(left_out))
     content = merge(sources, history)
     answers_hold = False
     is_up_to_date = database is not None and is_latest and (history is None or _is_up_to_date(database, history))
@@ -268,7 +276,7 @@ def _restore(remains: Remains) -> _Restored:
         unknown = (*unknown, f"what {len(history.damaged)} damaged lines of {remains.journal} said")
     n_new, n_journalled = _count_new(content, first), _count_new(_common(content, journalled), first)
     return _Restored(
-        content, unknown, n_journalled, n_new - n_journalled, is_merged=True, answers_hold=answers_hold, others=told
+        content, unknown, n_journalled, n_new - n_journalled, is_merged=True, answers_hold=answers_hold, others=others
     )
 
 
@@ -278,10 +286,27 @@ def _is_up_to_date(database: Source, history: History) -> bool:
     return at is not None and at.length >= history.size
 
 
+def _named(left_out: Sequence[Source], content: Content | None = None) -> tuple[str, ...]:
+    """Name backups of another state; with `content`, those that have answers or rounds which it lacks."""
+    names = [str(one.path.name) for one in left_out if content is None or lacks(content, one.content)]
+    return (f"what {', '.join(names)} say: they belong to another state of this record",) if names else ()
+
+
+def _is_before_removal(database: Source, told: Content) -> bool:
+    """Whether a database is an earlier copy, from before a removal, which begins the journal again."""
+    known, campaigns = removed_in(told), [one["facts"].get(("campaign",)) for one in (told, database.content)]
+    continued = all(database.content[name].keys() <= told[name].keys() for name in ("queries", "answers"))
+    is_own = campaigns[0] == campaigns[1] and continued and not disagree(told, database.content)
+    return is_own and set(known) > set(removed_in(database.content))
+
+
 def _is_later(backup: Source, database: Source | None) -> bool:
     """Whether a backup was made after a database, which is then an earlier copy."""
-    if database is None or database.position:
-        return database is None or backup.lines > database.lines
+    if database is None:
+        return True
+    removed = [len(removed_in(one.content)) for one in (backup, database)]
+    if database.position or removed[0] != removed[1]:
+        return (removed[0], backup.lines) > (removed[1], database.lines)
     return all(len(backup.content[name]) > len(database.content[name]) for name in ("queries", "answers"))
 
 
@@ -304,8 +329,11 @@ def _is_foreign(database: Source, history: History) -> bool:
     return (None not in names and names[0] != names[1]) or disagree(told, database.content)
 
 
-def _doubts(name: str, database: Source | None, history: History | None) -> tuple[str, ...]:
-    """Return a sentence about each thing that the database and the journal called `name` do not prove together."""
+def _doubts(name: str, database: Source | None, history: History | None, state: str | None = None) -> tuple[str, ...]:
+    """Return a sentence about each thing that the database and the journal called `name` do not prove together.
+
+    `state` is that of a database which was left out.
+    """
     at = database.position if database else None
     missing = "whether changes are missing"
     if database and database.schema < tables.JOURNALLED and (history is None or _is_foreign(database, history)):
@@ -322,7 +350,7 @@ def _doubts(name: str, database: Source | None, history: History | None) -> tupl
     elif at and at == history.end:
         found.append(f"whether the unfinished change at the end of {name} ({history.rest} bytes) was complete once")
     else:
-        state = "missing" if database is None else "damaged" if at is None else "older"
+        state = state or ("missing" if database is None else "damaged" if at is None else "older")
         found.append(
             f"whether a change followed the last one in {name} (which has {history.n_answers} answers): the database, "
             f"which would confirm the end, is {state}"

@@ -18,7 +18,7 @@ import shutil
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from functools import wraps
 from inspect import signature
@@ -42,6 +42,7 @@ from alkit.record.elsewhere import ELSEWHERE, begin_elsewhere, files_elsewhere, 
 from alkit.record.facts import has_form
 from alkit.record.files import LABELS, Files, files_in
 from alkit.record.journal_objects import JournalObjects
+from alkit.record.later_backups import later_backup
 from alkit.record.network_folder import warn_of_network_folder
 from alkit.record.places import AT_ONCE
 from alkit.record.postgresql import PostgreSQL
@@ -196,12 +197,21 @@ class Store:
         elif not agrees and not (self.read_only and copy is None):  # a replica may be late
             self.database.complete()
         self._opened = True
+        if isinstance(self.path, Path):
+            self._warn_of_later_backup(self.path)
         if self.read_only:
             self.database.freeze(*(["it was opened with read_only=True"] if read_only else []))
         if self._address is not None and self.fact(ELSEWHERE) is None:
             raise ConfigurationError(
                 f"files must be left out, because those of {self.path} are beside it", got=repr(self._address)
             )
+
+    def _warn_of_later_backup(self, path: Path) -> None:
+        with self.database.reading() as connection:
+            lines = self.database.position(connection).lines
+        with suppress(StoreError, OSError):  # no space for copies; a backup was just deleted
+            if sentence := later_backup(path, self.database.copy or path, lines):
+                log.warning("%s; otherwise run alkit repair, which keeps what the backup has", sentence)
 
     def _check_file(self, path: Path) -> bool:
         """Check the path of the database file, and return whether it can only be read."""

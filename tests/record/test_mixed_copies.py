@@ -1,11 +1,15 @@
 """Records whose files are copies from different moments: what was recorded later wins, and nothing else is mixed in."""
 
 import shutil
+from pathlib import Path
 
 import pytest
+from commandline import alkit as run
 
 import alkit
 from alkit.record import Recorded, Store
+from alkit.record.backups import lines_in
+from alkit.record.removing import REMOVED
 from alkit.record.repairing import repair
 
 pytestmark = pytest.mark.sqlite
@@ -239,3 +243,91 @@ def test_a_later_answer_counts_whatever_another_state_says(kept):
     _, counts, repaired = restored(path)
     assert counts == {"a", "b", "c"}
     assert "sent back" not in " ".join(repaired.unknown)
+
+
+def go_back(path, earlier):
+    """Put the earlier copies of the database and of its journal in place. They agree."""
+    for file in parts(path):
+        shutil.copy(earlier / file.name, file)
+
+
+def test_what_a_later_backup_has_is_noticed_if_database_and_journal_are_earlier_copies(record, caplog, capsys):
+    path, earlier = record
+    go_back(path, earlier)
+    Store(path).close()
+    assert "r.db is older than its backup" in caplog.text
+    assert run("check", path) == 1
+    assert "which has 1 answer, 1 answer sent back that the record lacks" in capsys.readouterr().out
+    told, counts, repaired = restored(path)
+    assert told == {("a", "ann"): "sloppy", ("b", "ann"): None}
+    assert counts == set()  # what the backup says was sent back stays so
+    assert "only lines-" in " ".join(repaired.unknown)
+    caplog.clear()
+    out = path.with_name("out.db")
+    Store(out).close()
+    assert (run("check", out), caplog.text) == (0, "")
+
+
+REMOVED_B = {"b": {"at": "2026-01-01", "reason": "consent withdrawn", "digest": "", "files": [], "purged": False}}
+
+
+def test_backups_from_before_a_removal_that_was_killed_tell_nothing_new(record, caplog):
+    path, _ = record
+    store = Store(path)
+    for n in range(20):
+        store.reject([1], f"sloppy {n}")
+    backup = store.database.backend.back_up()
+    store.take_out("b", lambda unused: {REMOVED: REMOVED_B})
+    store.database.rewrite_journal()
+    with store.database.reading() as connection:
+        assert store.database.position(connection).lines < lines_in(Path(backup))
+    store.close()
+    Store(path).close()
+    assert (run("check", path), caplog.text) == (0, "")
+    assert restored(path)[2].unknown == ()
+
+
+def test_a_backup_of_a_state_that_was_abandoned_is_named_by_a_repair_of_an_intact_record(record):
+    path, earlier = record
+    later = max(path.with_name("r.db.backups").iterdir()).read_bytes()
+    turn(path, earlier).close()
+    path.with_name("r.db.backups").joinpath("lines-000000000900.db").write_bytes(later)
+    _, counts, repaired = restored(path)
+    assert counts == {"a", "c", "f"}
+    (unknown,) = repaired.unknown
+    assert unknown.startswith("what lines-000000000900.db")
+    assert unknown.endswith("say: they belong to another state of this record")
+
+
+@pytest.fixture
+def removed(record):
+    """Return a record from which an image was removed, and copies of its database and journal from before."""
+    path, _ = record
+    before = path.parent / "before"
+    before.mkdir()
+    for file in parts(path):
+        shutil.copy(file, before)
+    store = Store(path)
+    store.take_out("b", lambda unused: {REMOVED: REMOVED_B})
+    store.purge()
+    for annotator in ("ann", "ben"):
+        tell(store, "c", annotator)
+    store.reject([3], "sloppy")
+    store.close()
+    return path, before
+
+
+@pytest.mark.parametrize("n", [0, 1], ids=["with its journal", "without a journal"])
+def test_a_database_from_before_a_removal_is_an_earlier_copy(removed, n):
+    path, before = removed
+    shutil.copy(before / path.name, path)
+    if n:
+        parts(path)[1].unlink()
+    told, counts, repaired = restored(path)
+    assert repaired.unknown
+    assert not [key for key in told if key[0] == "b" and key[1]]
+    if not n:
+        assert told[("c", "ben")] is None
+        assert told[("c", "ann")] == "sloppy"
+        assert counts == {"c"}
+        assert "the database, which would confirm the end, is older" in " ".join(repaired.unknown)

@@ -1,0 +1,42 @@
+"""Backups that are later than their record: an earlier copy was restored, or the end of the record was lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alkit.record.backups import is_regular, latest_first, lines_in
+from alkit.record.merging import lacks
+from alkit.record.salvage import read_source
+
+LARGEST = 2**24
+"""Greatest number of bytes of a backup that is read when a record is opened."""
+
+
+def later_backup(record: Path, database: Path, lines: int | None = None) -> str | None:
+    """Return a sentence about the latest backup if it has answers or rounds which an intact record lacks.
+
+    A removal begins the journal again, so a backup from before it can have more lines and nothing new.
+
+    Parameters
+    ----------
+    database:
+        The database, or a copy of it.
+    lines:
+        Number of lines of the journal. Backups whose names state no more, and large ones, are then not read.
+
+    Raises
+    ------
+    StoreError
+        There is no space for copies of the two.
+    """
+    for copy in latest_first(record.with_name(f"{record.name}.backups")):
+        if not is_regular(copy) or (lines is not None and (lines_in(copy) <= lines or copy.stat().st_size > LARGEST)):
+            continue
+        backup = read_source(copy)
+        own = read_source(database)  # after the backup, because another process may write meanwhile
+        if backup.lines > own.lines and (more := lacks(own.content, backup.content)):
+            return (
+                f"{record.name} is older than its backup {copy.name}, which has {more} that the record lacks: an "
+                "earlier copy was restored, or its end was lost. If it was restored on purpose, delete such backups"
+            )
+    return None
