@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -13,11 +12,12 @@ from typing import Any, BinaryIO
 import numpy.typing as npt
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from alkit._reading.damage import check_content
-from alkit._reading.limits import check_pixels
+from alkit._logs import logger
+from alkit._reading.damage import BESIDES, MOST_PER_PIXEL, check_content
+from alkit._reading.limits import BYTES, PIXELS, check_pixels, limit
 from alkit.errors import AlkitError, DataError, one_line
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF")
 """Formats by Pillow's names; JPEG includes MPO. Others start programs (EPS), or are not images that people label."""
@@ -47,6 +47,9 @@ BITS = {"1": 1, "L": 8}
 
 SHALLOW = {"L;2": 85, "L;4": 17}
 """Factor by which Pillow multiplies gray values of 2 and 4 bits, to fill 0 to 255."""
+
+PER_PIXEL = 8
+"""Most bytes of a pixel in files other than TIFF: four channels of 16 bits."""
 
 LARGE = 20_000_000
 """Images with more pixels are decoded one at a time, because threads that decode several could use up all memory."""
@@ -79,6 +82,7 @@ def open_image(
     Exception
         Pillow raises errors of many kinds if the file is damaged: see :func:`refuse_damage`.
     """
+    _check_length(file, name, error)
     with _without_limit_of_pillow(), warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         try:
@@ -98,6 +102,39 @@ def open_image(
         else:
             with _without_limit_of_pillow():
                 yield image
+
+
+def _check_length(file: BinaryIO, name: str, error: type[AlkitError]) -> None:
+    """Check that a file is not far larger than any image. Of a TIFF, Pillow reads no more than it needs."""
+    size, most = file.seek(0, 2), max(limit(BYTES), PER_PIXEL * limit(PIXELS))
+    file.seek(0)
+    if size > most and file.read(4) not in TIFF:
+        raise error(
+            f"{name} is too large for an image", got=f"{size} bytes", expected=f"at most {most}", hint="save it again"
+        )
+    file.seek(0)
+
+
+def read_image(path: Path, error: type[AlkitError]) -> bytes:
+    """Return the content of an image file, unless it is far larger than its pixels, as a file with a gap can be.
+
+    Raises
+    ------
+    AlkitError
+        It is. The error has the class `error`.
+    Exception
+        Pillow raises errors of many kinds if the file is damaged: see :func:`refuse_damage`.
+    """
+    if (size := path.stat().st_size) > limit(BYTES):
+        with path.open("rb") as file, open_image(file, str(path), error) as image:
+            if size > (most := MOST_PER_PIXEL * image.width * image.height + BESIDES):
+                raise error(
+                    f"{path} is too large for its pixels",
+                    got=f"{size} bytes",
+                    expected=f"at most {most}",
+                    hint="save it again",
+                )
+    return path.read_bytes()
 
 
 def has_frames(image: ImageFile.ImageFile) -> bool:

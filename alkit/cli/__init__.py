@@ -38,7 +38,7 @@ from alkit.cli import (
     take_back,
     tell,
 )
-from alkit.cli.printing import echo
+from alkit.cli.printing import clean_messages, echo
 from alkit.cli.surroundings import shield
 from alkit.cli.usage import is_usage_error, options_of, tidy_help, usage_message
 from alkit.cli.wording import for_command_line
@@ -116,7 +116,8 @@ def main(arguments: list[str] | None = None) -> None:
     typed = [argument for argument in arguments if argument != "--debug"] or ["--help"]
     try:
         shield()
-        code = command.main(typed, prog_name="alkit", standalone_mode=False)
+        with clean_messages():
+            code = command.main(typed, prog_name="alkit", standalone_mode=False)
     except typer.Abort:
         _fail("stopped")
     except StoppedError as reason:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import sys
 from pathlib import Path
@@ -20,6 +19,7 @@ from urllib.parse import urlsplit
 import typer
 
 from alkit._files import state_folder
+from alkit._logs import logger
 from alkit.cli.places import URL, FolderPlace, LabelStudioPlace, Place
 from alkit.cli.printing import quote
 from alkit.errors import ConfigurationError, DataError, StoreError, one_line
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from alkit.record.store import Store
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 def check_place(record: Store, place: Place, *, named: bool, option: str) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 import typer
 
+from alkit._logs import OneLine
 from alkit.errors import one_line
 
 MOST = 500
@@ -26,6 +31,25 @@ def echo(*lines: object, err: bool = False) -> None:
     """
     for line in lines:
         typer.echo(one_line(line), err=err)
+
+
+@contextmanager
+def clean_messages() -> Iterator[None]:
+    """Print what libraries log, and what they warn of, as one line without control characters: they quote files."""
+    handler, form, only = logging.lastResort, warnings.formatwarning, OneLine()
+
+    def one(*warning: Any, **more: Any) -> str:
+        return f"{one_line(form(*warning, **more))}\n"
+
+    try:
+        if handler is not None:
+            handler.addFilter(only)
+        warnings.formatwarning = one
+        yield
+    finally:
+        warnings.formatwarning = form
+        if handler is not None:
+            handler.removeFilter(only)
 
 
 def quote(path: str | os.PathLike[str]) -> str:

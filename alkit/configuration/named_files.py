@@ -9,15 +9,15 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import logging
 import os
 import re
 from pathlib import Path
 
 from alkit._files import state_folder, without_tilde, write_atomically
+from alkit._logs import logger
 from alkit.errors import ConfigurationError, StoreError
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 PREFIX = "sha256:"
 """Beginning of a name by content."""

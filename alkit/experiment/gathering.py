@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 
+from alkit._logs import logger
 from alkit.errors import LabelError, QueryError
 from alkit.experiment.audit import blinded
 from alkit.experiment.model import LastModel
@@ -22,7 +22,7 @@ from alkit.values.answers import Answer, Invalid
 from alkit.values.progress import Progress
 from alkit.values.queries import Query
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 def send(parts: Parts, oracle: Oracle) -> tuple[Query, ...]:

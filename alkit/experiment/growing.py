@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from alkit._logs import logger
 from alkit.errors import ConfigurationError, DataError, QueryError
 from alkit.experiment.labelled import Labels
 from alkit.experiment.parts import Parts
@@ -35,7 +35,7 @@ from alkit.statistics.drift import Drift, drift
 from alkit.strategies.functions import extractors_in
 from alkit.values.shown import count
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 Clusters = Literal["keep", "update"]
 """What becomes of the clusters: ``keep`` them, and let each new image join the nearest; or ``update`` them all."""

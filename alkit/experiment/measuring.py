@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from alkit._logs import logger
 from alkit.checks import check_number
 from alkit.errors import DataError, QueryError, ResumeError
 from alkit.evaluation.chosen import Metrics, check_metrics, wants_original
@@ -39,7 +39,7 @@ from alkit.values.audit import written_interval
 from alkit.values.label_spec import Label
 from alkit.values.rounds import FEW_IMAGES
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 MOST_TESTED, MOST_COMPARED = 500, 4000
 """Most images of a test set, and of a pool, that are compared with each other; of more images, some are drawn."""

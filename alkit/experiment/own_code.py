@@ -6,10 +6,10 @@ the user knows whether they matter.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
+from alkit._logs import logger
 from alkit.configuration.definitions import definitions_of
 from alkit.configuration.forms import written_form
 from alkit.experiment.parts import Parts
@@ -18,7 +18,7 @@ from alkit.record.changing import dated
 from alkit.record.facts import CODE
 from alkit.values.shown import count
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 FEW = 5
 """Most definitions that a sentence names."""

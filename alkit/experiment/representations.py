@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alkit._files import cache_folder
+from alkit._logs import logger
 from alkit._reading.arrays import read_arrays
 from alkit.arguments.returned import check_returned
 from alkit.configuration.addresses import address_of
@@ -37,7 +37,7 @@ from alkit.sharing.workers import Workers
 from alkit.values.clusters import Clusters
 from alkit.values.progress import Report, quiet
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 def recorded_arrays(store: Store, name: str, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:

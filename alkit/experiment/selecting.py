@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from alkit._logs import logger
 from alkit.checks import check_integer, check_number
 from alkit.errors import ConfigurationError, QueryError
 from alkit.evaluation.fitness import about_model, without_fix
@@ -30,7 +30,7 @@ from alkit.values.progress import Progress
 from alkit.values.queries import Query
 from alkit.values.selection import Selection
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 BY_CHANCE = "drawn at random for the audit set"
 """Reason for a query of the audit set, which annotators do not see."""

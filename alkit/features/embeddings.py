@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alkit._files import without_tilde
+from alkit._logs import logger
 from alkit.arguments.checked import checked
 from alkit.configuration.named_files import find_by_content, is_content_name, name_by_content
 from alkit.errors import ConfigurationError, DataError
@@ -24,7 +24,7 @@ from alkit.values.label_spec import Images
 from alkit.values.progress import Report, quiet
 from alkit.values.shown import short_repr
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 FEW = 5
 """Number of ids that a message names."""

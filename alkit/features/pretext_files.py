@@ -10,7 +10,6 @@ import copy
 import hashlib
 import io
 import json
-import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,13 +21,14 @@ from safetensors import torch as safetensors
 from torch import Tensor, nn
 
 from alkit._files import write_atomically
+from alkit._logs import logger
 from alkit._reading.inside import read_inside
 from alkit.checks import check_integer, check_number
 from alkit.errors import StoreError
 from alkit.networks.state import differences
 from alkit.networks.training import adam
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 MOST = 2**40
 """Greatest number of bytes of a file."""

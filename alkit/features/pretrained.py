@@ -8,7 +8,6 @@ Hacohen, Dekel, Weinshall. "Active Learning on a Budget". ICML 2022 (such featur
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 from collections.abc import Callable
@@ -22,6 +21,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from alkit._logs import logger
 from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_integer, check_number
 from alkit.configuration.addresses import address_of
@@ -50,7 +50,7 @@ from alkit.rng import Stream
 from alkit.values.label_spec import Images, check_images
 from alkit.values.progress import Report, quiet
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 VERSION = 1
 """Version of the computation. It increases if the same weights give other rows, so that kept features are not used."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import logging
 import math
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
@@ -27,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from alkit._files import cache_folder, make_folder, temporary_folder
+from alkit._logs import logger
 from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_integer, check_number
 from alkit.configuration.definitions import own_definitions, untold
@@ -51,7 +51,7 @@ from alkit.rng import Stream
 from alkit.values.label_spec import Images, check_images
 from alkit.values.progress import Progress, Report, quiet
 
-logger = logging.getLogger(__name__)
+log = logger(__name__)
 
 VERSION = 1
 """Version of the training. It increases if the same parameters give other weights, so that old caches are not used."""
@@ -229,7 +229,7 @@ class Reconstruction:
         """
         stream = Stream.from_rng(rng)
         if hidden := untold(written_form(self)):
-            logger.warning(
+            log.warning(
                 "the weights of a pretext are not kept, because the code of %s cannot be read and may be another one "
                 "the next time: put it into a module, and start this program again after an edit",
                 hidden[0],

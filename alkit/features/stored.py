@@ -19,7 +19,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import logging
 import os
 import re
 import secrets
@@ -36,11 +35,12 @@ import numpy.typing as npt
 from filelock import FileLock, Timeout
 
 from alkit._files import temporary_file, write_atomically
+from alkit._logs import logger
 from alkit.errors import DataError, StoreError
 from alkit.features.gathered import Gathered, Rows, map_rows
 from alkit.features.row_index import ENTRY, Images, entry_checks, find_rows, make_entries, row_sums
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 FORMAT = 1
 

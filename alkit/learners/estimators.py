@@ -9,7 +9,6 @@ work for the estimators of every package.
 from __future__ import annotations
 
 import json
-import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ import sklearn
 from safetensors import numpy as safetensors
 from sklearn.base import clone
 
+from alkit._logs import logger
 from alkit._reading.tensors import MOST_CLASSES, read_facts, read_tensors, unreadable
 from alkit.arguments.checked import checked
 from alkit.errors import ConfigurationError
@@ -40,7 +40,7 @@ TOLERANCE = 1e-3
 _AT_ONCE = 256
 """Images in memory at once while their rows are computed."""
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 _numpy = RLock()  # threads share numpy's global generator
 

@@ -7,12 +7,12 @@ not fit the size of the images, that cannot be stored, or that fails on a single
 from __future__ import annotations
 
 import copy
-import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from alkit._logs import logger
 from alkit.errors import AlkitError, ConfigurationError, without_hint
 from alkit.learners.made_up import MadeUp
 from alkit.learners.needs import MODEL_FEATURES, OF_POSTERIOR, check_features, lacks
@@ -35,7 +35,7 @@ from alkit.values.label_spec import Images, LabelSpec
 if TYPE_CHECKING:
     from alkit.learners.predictor import NetworkPredictor
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 PIXELS = 2**17
 """Most pixels in the batch of a rehearsal; a batch always has two images."""

@@ -13,7 +13,6 @@ draws in one batch equal those of passes over single images.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, NamedTuple, cast
@@ -22,6 +21,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
+from alkit._logs import logger
 from alkit.errors import is_out_of_memory
 from alkit.networks.compiled import compiled
 from alkit.networks.computation import EXACT, autocast
@@ -35,7 +35,7 @@ from alkit.networks.outputs import as_logits
 from alkit.networks.training import evaluation_mode
 from alkit.networks.trial import Trial, close_rows, masks, run_trial, without_gradients
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 Shared = Any
 """The values that a network computes before its first dropout layer: a sequence, or what its ``encode`` returns."""

@@ -6,7 +6,6 @@ that is free there. So batches that are sized by it are the same everywhere, and
 
 from __future__ import annotations
 
-import logging
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
@@ -17,11 +16,12 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from alkit._logs import logger
 from alkit.errors import is_out_of_memory
 from alkit.networks.trial import without_gradients
 from alkit.rng import keep_torch
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 BUDGET = {"cpu": 14 * 2**20, "cuda": 2**30}
 """Bytes of tensors that a batch may take inside a network, by type of device. Other devices have that of ``cpu``."""

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from contextlib import ExitStack, suppress
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from alkit._logs import logger
 from alkit.errors import ConfigurationError
 from alkit.networks.outputs import input_type
 from alkit.networks.smp_factories import encoder_name_of
 from alkit.networks.training import evaluation_mode
 from alkit.rng import keep_torch
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 LIBRARIES = ("segmentation_models_pytorch", "timm", "torchvision", "transformers")
 """Packages whose pre-trained weights expect normalised images."""

@@ -6,7 +6,6 @@ outputs, one channel for two classes, or maps that are coarser than the images.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
@@ -14,12 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from alkit._logs import logger
 from alkit.errors import AlkitError, ConfigurationError
 from alkit.networks.probabilities import are_bounded, are_probabilities, seem_probabilities
 from alkit.networks.training import evaluation_mode
 from alkit.rng import keep_torch
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 KEYS = ("out", "logits")
 """Keys under which dictionaries hold the logits: those of torchvision and of transformers."""

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from alkit._reading.images import open_image, orientation, refuse_damage, upright
+from alkit._reading.images import open_image, orientation, read_image, refuse_damage, upright
 from alkit._reading.inside import read_inside
 from alkit.errors import ImageError
 from alkit.pictures.colours import colour, rgb
@@ -62,7 +62,7 @@ def image_file(pool: Pool, id: str) -> ImageFile:
         image = np.rint((pool.read([id])[0] if shown is None else shown) * 255).astype(np.uint8)
         return _png(image[:1] if len(image) < 3 else image[:3])
     with refuse_damage(partial(_unreadable, path)):
-        content = path.read_bytes()
+        content = read_image(path, ImageError)
         with open_image(BytesIO(content), str(path), ImageError) as image:
             if orientation(image, path) == 1:
                 return ImageFile(content, path.suffix.lower())
@@ -88,7 +88,7 @@ def browser_file(pool: Pool, id: str) -> ImageFile:
     if path is None:
         return image_file(pool, id)
     with refuse_damage(partial(_unreadable, path)):
-        content = path.read_bytes()
+        content = read_image(path, ImageError)
         with open_image(BytesIO(content), str(path), ImageError) as image:
             turns = image.format in TURNED_BY_BROWSERS or orientation(image, path) == 1
             if image.format in BROWSER and turns and not image.mode.startswith("I;16"):

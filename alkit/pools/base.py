@@ -6,13 +6,13 @@ Every pool returns images as ``(n, c, h, w)`` float32 in [0, 1], in whatever for
 from __future__ import annotations
 
 import copy
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from alkit._logs import logger
 from alkit.arguments.checked import checked, checked_except
 from alkit.arguments.words import found
 from alkit.errors import ConfigurationError, DataError
@@ -30,7 +30,7 @@ from alkit.values.label_spec import Images, Size
 from alkit.values.shown import count, html_table, short
 from alkit.values.surroundings import Surroundings
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 Kind = TypeVar("Kind", bound="PoolBase")
 

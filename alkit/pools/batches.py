@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
+from alkit._logs import logger
 from alkit.errors import ConfigurationError, is_of_machine, is_out_of_memory
 from alkit.protocols import Pool
 from alkit.values.label_spec import size_text
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 T = TypeVar("T")
 R = TypeVar("R")

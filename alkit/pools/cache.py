@@ -15,7 +15,6 @@ little-endian ``(c, h, w)`` arrays; and ``lock``, which is held while rows are a
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import secrets
 from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -26,6 +25,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
+from alkit._logs import logger
 from alkit._reading.threads import map_in_threads
 from alkit.errors import ImageError, StoreError
 from alkit.pools.decoding import File, Pixels
@@ -36,7 +36,7 @@ from alkit.pools.sources import BETWEEN, Source, file_name
 from alkit.values.label_spec import Size
 from alkit.values.progress import Progress, Report
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 Item = tuple[str, Pixels, Size]
 """The name of an item, its pixels, and its original height and width."""

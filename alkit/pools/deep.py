@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from alkit._reading.images import ORIENTATION, TIFF, orientation, turned
+from alkit._reading.images import ORIENTATION, TIFF, orientation, read_image, turned
 from alkit._reading.tiffs import MOST_CHANNELS, count_pages, page_pixels
 from alkit.errors import ImageError
 from alkit.values.label_spec import Size
@@ -180,7 +180,7 @@ def read_deep_png(image: ImageFile.ImageFile, path: Path) -> npt.NDArray[Any]:
             got=reason,
             hint='pip install "alkit[formats]", or save it as TIFF',
         ) from reason
-    pixels = imagecodecs.png_decode(path.read_bytes())
+    pixels = imagecodecs.png_decode(read_image(path, ImageError))
     planes = np.moveaxis(pixels, -1, 0)
     if pixels.ndim != 3 or planes.dtype != np.uint16 or planes.shape[1:] != (image.height, image.width):
         raise ImageError(f"{path} has several channels of 16 bits, which cannot be read", hint="save it as TIFF")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 
 from alkit._files import cache_folder, without_tilde
+from alkit._logs import logger
 from alkit.arguments.checked import checked_except
 from alkit.configuration.forms import runtime
 from alkit.configuration.parameter_changes import changes
@@ -28,7 +28,7 @@ from alkit.values.frames import Fit, Frame
 from alkit.values.label_spec import Images, Size
 from alkit.values.progress import Report, quiet
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 @checked_except("size", "scale", "groups", "fit")

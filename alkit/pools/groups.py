@@ -5,20 +5,20 @@ Images of one group are on one side of every division: of the split into a pool 
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from alkit._logs import logger
 from alkit.arguments.checked import checked
 from alkit.arguments.returned import check_returned
 from alkit.errors import ConfigurationError, DataError
 from alkit.pools.group_files import read_table, rows_of
 from alkit.protocols import HasGroups, HasMetadata, HasParents, Pool
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 GroupsLike = str | os.PathLike[str] | Mapping[str, Any]
 """Groups as a pool takes them: a CSV file, a pattern of ids with ``{group}``, or a mapping from ids."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,10 +17,11 @@ from typing import NamedTuple
 import numpy as np
 
 from alkit._files import write_atomically
+from alkit._logs import logger
 from alkit._reading.inside import leads_out, read_inside
 from alkit._reading.limits import check_pixels
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 FORMAT = 2
 

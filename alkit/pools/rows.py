@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import weakref
@@ -15,13 +14,14 @@ from typing import Any, BinaryIO, Protocol, cast
 
 import numpy as np
 
+from alkit._logs import logger
 from alkit.errors import ImageError, StoreError
 from alkit.pools.decoding import Pixels
 from alkit.pools.digests import pixel_digest
 from alkit.pools.index import Entry, Index
 from alkit.pools.sources import Source
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 AT_ONCE = 2**17
 """Bytes that the system is told to load at once. Linux ignores what exceeds the disk's read-ahead, often 128 KiB."""

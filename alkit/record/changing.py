@@ -6,12 +6,12 @@ they are resized to it when they are read.
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from alkit._logs import logger
 from alkit.configuration.forms import Written
 from alkit.configuration.versions import differences
 from alkit.errors import ResumeError
@@ -21,7 +21,7 @@ from alkit.record.store import Store
 from alkit.record.terms import Terms
 from alkit.values.label_spec import Size
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 MOVED = "moved"
 """Name of the fact that contains the written form of a pool whose folder has changed."""

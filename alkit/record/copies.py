@@ -6,7 +6,6 @@ Their names have their digests, by which they are checked whenever they are read
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import re
 import time
@@ -14,11 +13,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from alkit._files import cache_folder, make_folder, write_atomically
+from alkit._logs import logger
 from alkit._reading.inside import read_inside
 from alkit.errors import StoreError
 from alkit.record.places import LONGEST, NAME, remove
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 KEPT = 30 * 86400.0
 """Seconds that a copy in the cache is kept after its last use."""

@@ -5,7 +5,6 @@ The module is long because all statements that read or change rows are in one pl
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from alkit._logs import logger
 from alkit.errors import StoreError
 from alkit.record import tables
 from alkit.record.address import Server
@@ -31,7 +31,7 @@ from alkit.record.row_form import has_form, malformed_column
 from alkit.record.sqlite import SPACE, SQLite
 from alkit.record.tables import key_of, key_places, key_text
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 FEW = 500
 """Number of values in one condition of a statement; SQLite limits the number of its parameters."""

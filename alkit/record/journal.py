@@ -20,7 +20,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import logging
 import os
 import secrets
 from collections.abc import Iterator, Sequence
@@ -30,11 +29,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from alkit._files import sync_folder, write_atomically
+from alkit._logs import logger
 from alkit.errors import StoreError
 from alkit.record.change_form import Change, is_change, is_unicode
 from alkit.record.tables import SCHEMA
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 DIGITS = 32
 """Number of hexadecimal digits of a digest."""

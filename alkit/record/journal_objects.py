@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import errno
 import json
-import logging
 import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
+from alkit._logs import logger
 from alkit.errors import StoreError
 from alkit.record.change_form import Change
 from alkit.record.journal import (
@@ -32,7 +32,7 @@ from alkit.record.journal import (
 )
 from alkit.record.places import Place
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 _NAME = re.compile(rf"(\d{{12}})-([0-9a-f]{{{DIGITS}}})(\.new)?")
 

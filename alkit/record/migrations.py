@@ -8,7 +8,6 @@ killed meanwhile leaves the record as it was.
 from __future__ import annotations
 
 import json
-import logging
 import sqlite3
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from alkit._logs import logger
 from alkit.errors import ResumeError, StoreError
 from alkit.record import guard, tables
 from alkit.record.address import Server
@@ -23,7 +23,7 @@ from alkit.record.backend import REPAIR
 from alkit.record.database import Database
 from alkit.record.digests import is_whole, rounded_columns
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 Plain = dict[str, list[dict[str, Any]]]
 """Rows by table, each a mapping from column to stored value, without the digest."""

@@ -6,14 +6,15 @@ Many network file systems also grant a lock twice, or never.
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import sys
 from contextlib import suppress
 from pathlib import Path
 
-log = logging.getLogger(__name__)
+from alkit._logs import logger
+
+log = logger(__name__)
 
 NETWORK = frozenset(
     "9p acfs afp afs beegfs ceph cifs coda davfs fuse.ceph-fuse fuse.davfs fuse.gcsfuse fuse.glusterfs fuse.juicefs "

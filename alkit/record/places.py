@@ -7,7 +7,6 @@ because it contains a digest. So an upload that is repeated or arrives late chan
 from __future__ import annotations
 
 import errno
-import logging
 import re
 from collections.abc import Collection, Iterable
 from contextlib import suppress
@@ -16,10 +15,11 @@ from pathlib import Path
 from typing import Protocol
 
 from alkit._files import abandoned_files, write_atomically
+from alkit._logs import logger
 from alkit._reading.inside import read_inside
 from alkit.errors import StoreError
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 NAME = re.compile(r"[0-9a-z][.\w-]*", re.ASCII)
 """Names in a place: no folders, and neither hidden files nor temporary ones."""

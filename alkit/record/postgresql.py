@@ -8,7 +8,6 @@ transactions of the step use this connection. So a step whose connection was los
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from typing import Any, ClassVar
 
 import sqlalchemy as sa
 
+from alkit._logs import logger
 from alkit.errors import StoreError, one_line
 from alkit.record import tables
 from alkit.record.address import Server
@@ -25,7 +25,7 @@ from alkit.record.backend import AnyJournal
 from alkit.record.server_connections import Connections, driver_of, key, milliseconds
 from alkit.record.server_lock import ServerLock
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 CLOCK = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 """The time of the server, in microseconds since 1970, whatever way its users like to see dates."""

@@ -9,7 +9,6 @@ Errors that another attempt may avoid are tried again, a few times; the log name
 
 from __future__ import annotations
 
-import logging
 import secrets
 import time
 from collections.abc import Callable, Collection, Iterable
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from alkit._files import UNFINISHED, write_atomically
+from alkit._logs import logger
 from alkit.errors import AlkitError, StoreError
 from alkit.record.connections import AZURE, OBJECT_STORES, forget, plain, protocol_of, scrubbed, system_at
 from alkit.record.copies import DIGEST, copy_of, delete_copy, is_whole, keep_copy, path_of_copy
@@ -29,7 +29,7 @@ from alkit.record.places import AT_ONCE, LONGEST, NAME, UnreachableError, check_
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 T = TypeVar("T")
 

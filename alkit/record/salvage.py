@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import logging
 import shutil
 import sqlite3
 from collections.abc import Mapping, Set
@@ -15,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from alkit._files import temporary_folder
+from alkit._logs import logger
 from alkit.errors import StoreError
 from alkit.record import guard, migrations, tables
 from alkit.record.address import Server
@@ -25,7 +25,7 @@ from alkit.record.journal import Position
 from alkit.record.replay import Content, empty
 from alkit.record.row_form import has_form
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 @dataclass(frozen=True)

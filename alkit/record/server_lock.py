@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from contextlib import suppress
 from typing import Any
@@ -10,12 +9,13 @@ from typing import Any
 import sqlalchemy as sa
 from filelock import Timeout
 
+from alkit._logs import logger
 from alkit.errors import StoreError
 from alkit.record import tables
 from alkit.record.address import Server
 from alkit.record.server_connections import AGAIN, BUSY, Connections, driver_of, key, milliseconds
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 class ServerLock:

@@ -5,13 +5,13 @@ The module is long because everything that compares settings with the recorded o
 
 from __future__ import annotations
 
-import logging
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, is_dataclass, replace
 from typing import Any, cast
 
+from alkit._logs import logger
 from alkit.configuration.construct import build
 from alkit.configuration.forms import Written, opaque_parts, written_form
 from alkit.configuration.versions import MISSING, NO_PARAMETER
@@ -45,7 +45,7 @@ from alkit.rng import Stream, threads
 from alkit.values.label_spec import LabelSpec
 from alkit.values.progress import quiet
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 FEW = 5
 """Number of images that a message names."""

@@ -12,7 +12,6 @@ The module is long because all transactions of a record are in one place.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import shutil
 import weakref
@@ -29,6 +28,7 @@ import sqlalchemy as sa
 from filelock import Timeout
 
 from alkit._files import check_reachable, make_folder, make_temporary_folder
+from alkit._logs import logger
 from alkit.arguments.checked import checked
 from alkit.checks import check_number
 from alkit.configuration.versions import to_present
@@ -79,7 +79,7 @@ from alkit.values.queries import Query
 from alkit.values.rounds import RoundResult
 from alkit.values.shown import count
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])

@@ -160,13 +160,13 @@ def _sections(comparison: Compared) -> list[Section]:
 
 def as_text(comparison: Compared) -> str:
     """Return the tables and notes as plain text."""
-    parts = [f"{table.caption}\n{_plain(table)}" for table in tables(comparison)]
-    left = [f"Left out: {record.reason}." for record in comparison.skipped]
-    return "\n\n".join([*parts, *(["\n".join([*comparison.notes, *left])] if comparison.notes or left else [])])
+    parts = [f"{one_line(table.caption)}\n{_plain(table)}" for table in tables(comparison)]
+    notes = map(one_line, (*comparison.notes, *(f"Left out: {record.reason}." for record in comparison.skipped)))
+    return "\n\n".join(filter(None, [*parts, "\n".join(notes)]))
 
 
 def _plain(table: Table) -> str:
-    lines = [table.header, *table.rows]
+    lines = [[one_line(cell) for cell in cells] for cells in (table.header, *table.rows)]
     widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, overload
 
 from alkit.arguments.checked import check_argument, checked, checked_except
-from alkit.errors import ConfigurationError, MissingDependencyError
+from alkit.errors import ConfigurationError, MissingDependencyError, one_line
 from alkit.values.rounds import RoundResult
 from alkit.values.shown import count, figure, html_table
 
@@ -84,7 +84,8 @@ class Rows(Sequence[Row]):
         return f"Rows({count(len(self.rows), 'row')} of {columns})"
 
     def __str__(self) -> str:
-        lines = [self.columns, *([figure(row[column]) for column in self.columns] for row in self.rows[:MOST])]
+        rows = ([row[column] for column in self.columns] for row in self.rows[:MOST])
+        lines = [[one_line(figure(cell)) for cell in cells] for cells in (self.columns, *rows)]
         widths = [min(40, max(map(len, cells))) for cells in zip(*lines, strict=True)]
         text = [
             "  ".join(cell[:width].rjust(width) for cell, width in zip(line, widths, strict=True)).rstrip()

@@ -7,7 +7,6 @@ the number of values so far.
 from __future__ import annotations
 
 import importlib
-import logging
 import math
 import os
 import re
@@ -15,12 +14,13 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from alkit._logs import logger
 from alkit.arguments.checked import checked, checked_except
 from alkit.errors import ConfigurationError, MissingDependencyError
 from alkit.values.progress import Progress
 from alkit.values.rounds import RoundResult
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 class Target(Protocol):

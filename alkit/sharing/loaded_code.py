@@ -7,7 +7,6 @@ machine begin and end while a program runs. So one may have another version of a
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import socket
 import sys
@@ -18,11 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from alkit._logs import logger
 from alkit.configuration.code import changed_since_start, file_of_user
 from alkit.configuration.constants import changed_constants
 from alkit.errors import ConfigurationError
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 _lock = threading.Lock()
 _seen: dict[str, _Seen] = {}  # by module

@@ -7,7 +7,6 @@ run that is killed continues with the shards that are missing.
 
 from __future__ import annotations
 
-import logging
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -19,6 +18,7 @@ from typing import Any, Protocol, runtime_checkable
 import joblib
 import numpy.typing as npt
 
+from alkit._logs import logger
 from alkit.configuration.code import code_of, files_of, installed
 from alkit.configuration.constants import changed_constants
 from alkit.errors import AlkitError, ConfigurationError, ImageError, StoreError
@@ -40,7 +40,7 @@ from alkit.sharing.worker import Outcome, ShardError, Tick, Work, compute, fail
 from alkit.sharing.workers import Crew, Workers, crew, safe_imports, working
 from alkit.values.progress import Progress, Report
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 ATTEMPTS = 3
 """Number of times that a shard is tried before its error is raised."""
@@ -252,7 +252,7 @@ def _compute(work: Any, shards: Sequence[Shard], numbers: Sequence[int], tick: T
             with safe_imports(), closing(_run(work, shards, left, folder, arithmetic, again=ends > 0)) as outcomes:
                 for outcome in outcomes:
                     for name, level, message in outcome.said:
-                        logging.getLogger(name).log(level, "%s", message)
+                        logger(name).log(level, "%s", message)
                     if outcome.error is None:
                         done.add(outcome.number)
                         tick(shards[outcome.number].size)

@@ -11,7 +11,6 @@ import importlib
 import importlib.metadata
 import io
 import json
-import logging
 import os
 import warnings
 from collections.abc import Sequence
@@ -28,6 +27,7 @@ from torch.export import Dim, ExportedProgram
 
 import alkit
 from alkit._files import check_outside, make_folder, write_atomically
+from alkit._logs import logger
 from alkit.arguments.checked import check_argument, checked_except
 from alkit.errors import ConfigurationError, MissingDependencyError
 from alkit.networks.state import apart
@@ -49,7 +49,7 @@ TOLERANCE = 1e-4
 TELEMETRY = "ORT_DISABLE_TELEMETRY"
 """Environment variable by which onnxruntime sends nothing about this machine and its models to its makers."""
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 
 CHOICES = (("batch", "height", "width"), ("batch",), ())

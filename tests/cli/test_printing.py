@@ -1,8 +1,10 @@
 """Text from files, records and servers cannot steer the terminal, whatever command prints it."""
 
 import json
+import logging
 import os
 import re
+import warnings
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 import alkit as package
-from alkit.cli.printing import echo, in_table
+from alkit.cli.printing import clean_messages, echo, in_table
 from alkit.errors import AlkitError, ConfigurationError
 from alkit.record import Store
 
@@ -39,6 +41,32 @@ def test_text_in_a_table_is_literal_and_short(capfd):
     assert not CONTROLS.search(said)
     assert "[link=https" in said
     assert len(said) < 2000
+
+
+def test_a_message_of_the_log_is_one_line_without_control_characters(tmp_path, caplog):
+    image = tmp_path / (HOSTILE.replace("\x00", "").replace("/", "").replace("\udcff", "") + ".jpg")
+    # an EXIF block without its end
+    Image.new("RGB", (8, 8)).save(image, exif=b"Exif\0\0II*\0\x08\0\0\0\x05\0\x12\x01\x03\0\x01")
+    package.ImagePool(tmp_path, cache=tmp_path / "cache")
+    assert caplog.messages
+    for message in caplog.messages:
+        assert not CONTROLS.search(message)
+        assert len(message.splitlines()) == 1
+
+
+def test_all_loggers_of_the_package_write_one_line():
+    for path in Path(package.__file__).parent.rglob("*.py"):
+        assert path.stem == "_logs" or "getLogger(__name__)" not in path.read_text()
+
+
+def test_what_libraries_log_and_warn_of_is_one_line(capsys, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("a.library"), "propagate", False)  # pytest listens at the root
+    with clean_messages():
+        logging.getLogger("a.library").warning("the tag %s", HOSTILE)
+        formed = warnings.formatwarning(UserWarning(HOSTILE), UserWarning, "library.py", 1, "")
+    said = capsys.readouterr().err + formed
+    assert len(said.splitlines()) == 2
+    assert not CONTROLS.search(said)
 
 
 def test_an_error_is_one_short_line_without_control_characters():

@@ -8,6 +8,7 @@ import tifffile
 from PIL import Image
 
 import alkit
+from alkit.errors import ImageError
 from alkit.pictures.files import browser_file, image_file
 
 SIZE = (6, 8)
@@ -77,3 +78,24 @@ def test_a_deep_image_that_is_not_upright_is_shown_as_the_pool_reads_it(tmp_path
     shown = np.asarray(Image.open(BytesIO(image_file(pool, "0").content))).astype(float)
     np.testing.assert_allclose(shown / 65535, pool.read(["0"])[0, 0], atol=1e-6)
     np.testing.assert_array_equal(shown, np.rot90(65535 - deep if kind == "miniswhite" else deep, -1))
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])
+def test_a_file_with_a_gap_behind_its_image_is_not_read_to_its_end(tmp_path, monkeypatch, suffix):
+    for name in ("a", "b"):
+        Image.new("RGB", (8, 6), "navy").save(tmp_path / f"{name}.{suffix}")
+    with (tmp_path / f"a.{suffix}").open("r+b") as file:
+        file.truncate(2**40)  # it takes no room on the disk
+    pool = alkit.ImagePool(tmp_path)
+    if suffix == "tif":  # Pillow reads of it what it needs
+        for shown in (image_file, browser_file):
+            with pytest.raises(ImageError, match="too large for its pixels"):
+                shown(pool, "a")
+        return
+    assert "too large for an image" in pool.unusable["a"]
+    content = (tmp_path / f"b.{suffix}").read_bytes() + bytes(2 * 10**6)
+    (tmp_path / f"b.{suffix}").write_bytes(content)
+    assert image_file(pool, "b").content == content
+    monkeypatch.setenv("ALKIT_MAX_BYTES", "1000000")
+    with pytest.raises(ImageError, match="too large for its pixels"):
+        image_file(pool, "b")

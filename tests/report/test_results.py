@@ -144,3 +144,10 @@ def test_a_real_frame_has_the_types_of_its_columns(library):
     assert str(frame["dice"].dtype).lower() == "float64"
     assert frame["ids"].to_list() == [["b", "a"], ["c"], ["d"]]
     assert len(table([]).to_frame(library)) == 0
+
+
+def test_a_printed_table_cannot_steer_the_terminal():
+    history = [RoundResult(0, ("a\x1b[2J\nb",), 1, {"dice\x1b[31m": 0.5})]
+    for per in ("round", "image", "metric"):
+        assert "\x1b" not in str(table(history, per=per))
+        assert len(str(table(history, per=per)).splitlines()) == 2

@@ -93,6 +93,14 @@ def contents(folder: Path, strays: dict[Path, str], whole: Path | None = None) -
     return [path for path in shown if path not in outside]
 
 
+def holds(path: Path, content: bytes) -> bool:
+    """Return whether a file has this content. No more than that is read, and no link that leads out of its folder."""
+    try:
+        return read_inside(path, path.parent, len(content)) == content
+    except OSError:
+        return False
+
+
 def is_personal(folder: Path) -> bool:
     """Return whether a folder in an outbox is that of a person: it has instructions, or folders of queries."""
     if not folder.name.startswith(PERSONAL) or not folder.is_dir():

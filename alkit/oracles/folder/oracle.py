@@ -34,7 +34,6 @@ accepted and files that were not read. It follows no symbolic link that leads ou
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field
@@ -44,13 +43,14 @@ from typing import Any
 import numpy.typing as npt
 
 from alkit._files import check_reachable, make_folder, without_tilde, write_atomically
+from alkit._logs import logger
 from alkit._reading.inside import leads_out
 from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_number
 from alkit.errors import ConfigurationError, StoreError, UnknownNameError, nearest, one_line
 from alkit.oracles.annotations import Empty
 from alkit.oracles.folder.inbox import scan
-from alkit.oracles.folder.layout import REVIEWED
+from alkit.oracles.folder.layout import REVIEWED, holds
 from alkit.oracles.folder.notes import refusal, refusals
 from alkit.oracles.folder.outbox import Outbox
 from alkit.oracles.folder.reading import EMPTY, Reader
@@ -64,7 +64,7 @@ from alkit.values.answers import Answer
 from alkit.values.label_spec import LabelSpec
 from alkit.values.queries import Query
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 @checked_except("settle")
@@ -288,7 +288,7 @@ class FolderOracle:
         if leads_out(note, self._out.inbox):
             return
         try:
-            if not note.exists() or note.read_bytes() != text.encode():
+            if not holds(note, text.encode()):
                 write_atomically(note, text.encode())
         except (OSError, StoreError) as error:
             log.warning("cannot write what a review found about %s: %s", query.id, error)

@@ -24,6 +24,7 @@ from alkit.oracles.folder.layout import (
     QUERY,
     contents,
     describe_query,
+    holds,
     is_personal,
     read_query,
     relative_path,
@@ -174,8 +175,7 @@ class Outbox:
             raise StoreError(f"{path} must be a file", got=f"a symbolic link that leads out of {self.folder}")
         if path.is_dir():
             raise StoreError(f"{path} must be a file", got="a folder", hint="delete it")
-        there = path.read_bytes() if path.is_file() else b""
-        if content and content != there:
+        if content and not holds(path, content):
             write_atomically(path, content)
         elif not content:
             path.unlink(missing_ok=True)
@@ -238,9 +238,9 @@ class Outbox:
 
 def has_queries(folder: Path, campaign: str) -> bool:
     """Return whether a folder contains a query of a campaign."""
-    for path in contents(folder, {}):
-        if is_personal(path) and has_queries(path, campaign):
-            return True
+    # A folder of a person contains none of another person: by links, it could contain itself.
+    places = [folder, *(path for path in contents(folder, {}) if is_personal(path))]
+    for path in (inner for place in places for inner in contents(place, {}, folder)):
         if KEY.match(path.name) and (path / QUERY).is_file():
             with suppress(DataError):
                 if read_query(path / QUERY)[1] == campaign:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from alkit._files import write_atomically
+from alkit._logs import logger
 from alkit._reading.inside import read_inside
 from alkit.errors import StoreError
-from alkit.oracles.folder.layout import LONGEST, NOTE
+from alkit.oracles.folder.layout import LONGEST, NOTE, holds
 from alkit.oracles.folder.notes import END, not_read
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 FEW = 5
 """Most names that a reason lists."""
@@ -40,7 +40,7 @@ def write_notes(
     for note, why in wanted.items():
         text = not_read(note.name.removesuffix(NOTE), why)
         try:
-            if _content(note) != text:
+            if not holds(note, text):
                 write_atomically(note, text)
         except (StoreError, OSError) as error:
             log.warning("cannot write why %s was not read: %s", note.name.removesuffix(NOTE), error)

@@ -8,7 +8,6 @@ access token that lives for a few minutes.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import re
 import time
@@ -20,11 +19,12 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from alkit._logs import logger
 from alkit.errors import ConfigurationError, OracleError
 from alkit.oracles.labelstudio.bounds import bound
 from alkit.oracles.labelstudio.secrets import LOOPBACK, TOKEN, clean_logs, cleaned, remember_token, without_secrets
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 LIFETIME = 200.0
 """Seconds for which an access token is used; the server accepts it for 300."""

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from alkit._logs import logger
 from alkit.errors import ConfigurationError, OracleError
 from alkit.oracles.labelstudio.client import Client, Json
 from alkit.oracles.labelstudio.interface import Tags, contains, instructions, interface, tags_of
 from alkit.oracles.labelstudio.regions import Kind
 from alkit.values.label_spec import LabelSpec
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 PAGE = 50
 """Number of tasks read by one request; each contains its masks."""

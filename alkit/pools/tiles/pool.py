@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from alkit._files import cache_folder, without_tilde
+from alkit._logs import logger
 from alkit.arguments.checked import checked_except
 from alkit.checks import check_integer, check_number
 from alkit.configuration.forms import runtime
@@ -36,7 +36,7 @@ from alkit.values.label_spec import Images, Size
 from alkit.values.progress import Report, quiet
 from alkit.values.surroundings import Surroundings
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 KEPT = 8
 """Number of overviews of images that are kept in memory."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from itertools import pairwise
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from alkit._files import cache_folder, without_tilde
+from alkit._logs import logger
 from alkit.arguments.checked import checked, checked_except
 from alkit.configuration.forms import runtime
 from alkit.configuration.parameter_changes import changes
@@ -34,7 +34,7 @@ from alkit.values.frames import Fit, Frame
 from alkit.values.label_spec import Images, Size
 from alkit.values.progress import Report, quiet
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 @checked_except("axis", "size", "fit", "groups")

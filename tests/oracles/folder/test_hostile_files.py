@@ -15,6 +15,8 @@ from exchange import CLASSES, LONG_AGO, answer, oracle_in, query
 from alkit._reading.inside import leads_out, read_inside
 from alkit.errors import StoreError, one_line
 from alkit.oracles import FolderOracle
+from alkit.oracles.folder import outbox
+from alkit.oracles.folder.layout import contents
 from alkit.oracles.folder.notes import how_to_answer, refusal
 from alkit.values import Invalid, LabelSpec
 
@@ -199,6 +201,32 @@ def test_the_name_of_an_annotator_has_no_control_characters(place):
     answers, unread = polled(place)
     assert answers == []
     assert set(unread.values()) == {"the name of this folder must be Unicode text without control characters"}
+
+
+def test_folders_of_people_that_links_put_into_themselves_are_read_once(place, monkeypatch):
+    read = []
+    monkeypatch.setattr(outbox, "contents", lambda folder, *more: read.append(folder) or contents(folder, *more))
+    for name in ("for-a", "for-b"):  # 2 ** 40 paths lead back
+        (place / name).symlink_to(".")
+    assert not outbox.has_queries(place, "another campaign")
+    assert len(read) == 4
+    oracle_in(place).ask([query(1)])
+
+
+@pytest.mark.parametrize("target", ["/dev/zero", "../../secret", None])
+def test_a_note_about_a_review_that_is_a_link_or_a_pipe_is_not_read(place, target):
+    note = place / "ann" / f"{query(0).key}.reviewed.txt"
+    os.mkfifo(note) if target is None else note.symlink_to(target)
+    oracle_in(place).reviewed(query(0), "ann", "kept")
+    assert (place.parent / "secret").read_text() == SECRET
+    assert note.is_symlink() or note.read_text() == "kept"
+
+
+def test_a_file_that_grew_in_the_place_of_the_instructions_is_not_read(place):
+    with (place / "instructions.txt").open("wb") as file:
+        file.truncate(2**40)  # with a gap, it takes no room on the disk
+    oracle_in(place, instructions="Draw the lesion.").ask([query(0)])
+    assert (place / "instructions.txt").read_text() == "Draw the lesion."
 
 
 def test_leads_out_of_a_folder_whose_name_only_begins_alike(tmp_path):
