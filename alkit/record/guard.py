@@ -6,7 +6,8 @@ delete any file. alkit writes none of these, so a record with them is refused by
 
 In a crafted database many parts can be one part: a page of rows that a table has a million times, or a text that leads
 back to its beginning. So a file of a few kilobytes can hold rows without end. No statement takes more than a number of
-steps, no result more than a number of bytes, and no such database is copied.
+steps, no result more than a number of bytes, and no such database is copied. These numbers grow with the file, but not
+with a gap in it, which takes no room on the disk.
 """
 
 from __future__ import annotations
@@ -45,6 +46,12 @@ BETWEEN = 10**6
 MOST_READ, TIMES = 2**28, 32
 """Most bytes of memory that a result may take, and the most besides for each byte of the file."""
 
+PACKED = 64
+"""Most bytes of a file for each that it takes on the disk, because some file systems pack what they store."""
+
+MOST_GAP = 2**30
+"""Most bytes of a file that it may have besides."""
+
 OF_A_ROW, OF_A_VALUE = 64, 48
 """Bytes of memory that a row, and a value in it, takes without the characters of texts."""
 
@@ -69,16 +76,42 @@ def _mode(path: Path) -> int:
         raise
 
 
-def check_files(path: Path) -> None:
-    """Check the files beside a database.
+def _held(facts: os.stat_result) -> int:
+    """Return how many bytes a file can hold; all of them if the file system does not say what it takes."""
+    room: int = 512 * getattr(facts, "st_blocks", 0)
+    return min(facts.st_size, PACKED * room) if room else facts.st_size
+
+
+def check_gap(path: Path) -> None:
+    """Check that a file is not far larger than what it takes on the disk: to read or copy it would take without end.
 
     Raises
     ------
     StoreError
-        One is a symbolic link that leads out of the folder, a pipe or a device, or a rollback journal that names
-        another file.
+        It is.
+    """
+    with suppress(OSError):
+        facts = path.stat()
+        if stat.S_ISREG(facts.st_mode) and facts.st_size > _held(facts) + MOST_GAP:
+            raise StoreError(
+                f"{path} has a gap that no record has",
+                got=f"{facts.st_size} bytes, and {512 * facts.st_blocks} of them on the disk",
+                hint="delete it, if the record comes from somebody else",
+            )
+
+
+def check_files(path: Path) -> None:
+    """Check a database and the files beside it.
+
+    Raises
+    ------
+    StoreError
+        One is a symbolic link that leads out of the folder, a pipe or a device, far larger than what it takes on the
+        disk, or a rollback journal that names another file.
     """
     real = path.resolve()
+    for file in (real, *(real.with_name(real.name + ending) for ending in BESIDE)):
+        check_gap(file)
     for place in {path, real}:
         for ending in BESIDE:
             beside = place.with_name(place.name + ending)
@@ -141,7 +174,7 @@ def _size(connection: sqlite3.Connection) -> int:
     for *_, file in connection.execute("PRAGMA database_list").fetchall():  # it reads nothing of the file
         for end in ("", "-wal") if file else ():
             with suppress(OSError):
-                found += os.stat(f"{file}{end}").st_size
+                found += _held(os.stat(f"{file}{end}"))
     return found
 
 

@@ -18,6 +18,7 @@ from alkit._files import abandoned_files, write_atomically
 from alkit._logs import logger
 from alkit._reading.inside import read_inside
 from alkit.errors import StoreError
+from alkit.record.guard import check_gap
 
 log = logger(__name__)
 
@@ -111,6 +112,7 @@ class LocalPlace:
     def get(self, name: str, *, cached: bool = True) -> bytes:
         """Return the content of a file in the folder."""
         check_name(name)
+        check_gap(self.folder / name)
         return read_inside(self.folder / name, self.folder, LONGEST)
 
     def fetch(self, names: Collection[str]) -> None:

@@ -67,8 +67,9 @@ def _copy(path: Path, copy: Path) -> None:
     Raises
     ------
     StoreError
-        There is not enough space for the copy.
+        There is not enough space for the copy, or the file has a gap.
     """
+    guard.check_gap(path)
     try:
         shutil.copyfile(path, copy)
     except OSError as reason:

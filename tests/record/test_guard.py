@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import sqlite3
 import struct
@@ -19,7 +20,9 @@ from alkit.record import Store, guard
 from alkit.record.check import check
 from alkit.record.digests import add, digest
 from alkit.record.journal import chain
+from alkit.record.places import LocalPlace
 from alkit.record.repairing import repair
+from alkit.record.salvage import read_source
 
 pytestmark = pytest.mark.sqlite
 
@@ -406,16 +409,39 @@ def endless(path, table):
     path.write_bytes(bytes(data) + b"".join(added))
 
 
-def test_a_table_whose_rows_never_end_is_damage(record, monkeypatch):
+@pytest.mark.parametrize("gap", [0, 2**29])  # behind the pages, where it takes no room on the disk
+def test_a_table_whose_rows_never_end_is_damage(record, monkeypatch, gap):
     monkeypatch.setattr(guard, "MOST_READ", 2**20)
     with closing(sqlite3.connect(record)) as connection, connection:
         values = (1, "a", "ann", 0, "label", None, "", None, None, "", None, None)
         connection.execute(f"INSERT INTO answers VALUES ({'?, ' * 12}?)", (*values, digest("answers", values)))
     endless(record, "answers")
+    os.truncate(record, gap or record.stat().st_size)
     with closing(Store(record)) as store, pytest.raises(StoreError, match="it has rows without end"):
         store.snapshot()
     assert "rows without end" in " ".join(check(record).damage)
     assert repair(record, record.with_name("new.db")).saved["facts"] == 2
+
+
+@pytest.mark.parametrize("ending", ["", ".journal", "-wal"])
+def test_a_file_with_a_gap_is_neither_read_nor_copied(record, ending):
+    file = record.with_name(record.name + ending)
+    with file.open("ab") as opened:
+        opened.write(b"x")
+        opened.truncate(2**40)
+    with pytest.raises(StoreError, match=f"{re.escape(file.name)} has a gap that no record has"):
+        Store(record)
+    if ending != ".journal":
+        with pytest.raises(StoreError, match="has a gap"):
+            read_source(record)
+
+
+def test_a_label_with_a_gap_is_not_read(tmp_path):
+    place = LocalPlace(tmp_path)
+    place.put("a.png", b"x")
+    os.truncate(tmp_path / "a.png", 2**40)
+    with pytest.raises(StoreError, match="has a gap that no record has"):
+        place.get("a.png")
 
 
 def test_a_statement_that_never_ends_is_stopped(record, monkeypatch):
