@@ -10,7 +10,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from alkit.arguments.checked import checked
-from alkit.errors import AlkitError
+from alkit.errors import AlkitError, one_line
 
 if TYPE_CHECKING:
     from alkit.values.progress import Progress, Report
@@ -82,10 +82,15 @@ def _terminal_bars(title: str) -> Iterator[Report]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
 
-    columns = (TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description:<32}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     console = Console(stderr=True)
     with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-        rounds = bars.add_task(title or WORDS["round"], total=None)
+        rounds = bars.add_task(one_line(title) or WORDS["round"], total=None)
         now = bars.add_task("starting", total=None)
         stage = ""
 
@@ -103,7 +108,8 @@ def _terminal_bars(title: str) -> Iterator[Report]:
 
 
 def _words(step: Progress) -> str:
-    return WORDS.get(step.stage, step.stage) + "".join(f" {name} {value:.3f}" for name, value in step.detail.items())
+    details = "".join(f" {name} {value:.3f}" for name, value in step.detail.items())
+    return one_line(WORDS.get(step.stage, step.stage) + details)
 
 
 @contextmanager

@@ -132,3 +132,14 @@ def test_an_interruption_is_an_error_in_commands_only():
         raise KeyboardInterrupt
     with pytest.raises(KeyboardInterrupt), bars():
         raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("title", ["runs/[/a].db", "a\x1b[2J\nb"])
+def test_names_in_the_bars_of_a_terminal_are_text(title, monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with bars(title) as report:
+        report(Progress("round", 1, 2))
+        report(Progress("fit", 1, 2, {"[/dice]\x1b[2J": 0.5}))
+    said = capsys.readouterr().err
+    assert "\x1b[2J" not in said
+    assert title.partition("\x1b")[0] in said
