@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -112,7 +113,7 @@ def read_set_table(path: str | Path, content: bytes | None = None, classes: Sequ
             f"{path} must begin with the names of its columns, among them {' or '.join(IMAGES)}",
             got=", ".join(map(repr, names)) or "an empty file",
         )
-    if twice := sorted({name for name in names if name and names.count(name) > 1}):
+    if twice := sorted(name for name, number in Counter(names).items() if name and number > 1):
         raise DataError(f"{path} must have a different name for each column", got=repr(twice[0]))
     by = lower.index(ANNOTATOR) if ANNOTATOR in lower else None
     sets = next((lower.index(name) for name in SETS if name in lower), None)
@@ -161,11 +162,11 @@ Lines = Sequence[tuple[int, list[str]]]
 def _of_sets(
     path: Path, lines: Lines, image: int, by: int | None, sets: int, why: int | None, classes: Sequence[str]
 ) -> SetTable:
-    reasons = {} if why is None else {cells[image]: cells[why] for _, cells in lines if cells[why]}
+    reasons = {} if why is None else {cell(cells, image): cell(cells, why) for _, cells in lines if cell(cells, why)}
     own: dict[tuple[str, str], tuple[int, list[str]]] = {}
     for line, cells in lines:
-        key = cells[image], "" if by is None else cells[by]
-        own.setdefault(key, (line, []))[1].extend([cells[sets]] if cells[sets] else [])
+        key = cell(cells, image), "" if by is None else cell(cells, by)
+        own.setdefault(key, (line, []))[1].extend(filter(None, [cell(cells, sets)]))
     names = sorted({name for _, texts in own.values() for text in texts for name in split_set(text, classes)})
     rows = tuple(
         Row(name, who, line, _read_texts(path, line, texts), partial(_skip, texts, classes), reasons.get(name, ""))
@@ -192,7 +193,8 @@ def _read_texts(path: Path, line: int, texts: Sequence[str]) -> Callable[[LabelS
 def _of_columns(
     path: Path, names: Sequence[str], lines: Lines, image: int, by: int | None, classes: Sequence[str]
 ) -> SetTable:
-    if missing := [name for name in classes if name not in names]:
+    there = set(names)
+    if missing := [name for name in classes if name not in there]:
         raise DataError(
             f"{path} must have a column class, or one for each class",
             got=f"no column {missing[0]!r} among {', '.join(map(repr, names))}",
@@ -200,18 +202,16 @@ def _of_columns(
     if by is not None and names[by] in classes:  # the answers for this class, not names of people
         by = None
     columns = {name: place for place, name in enumerate(names) if place not in (image, by) and name}
-    known = {
-        name: place
-        for name, place in columns.items()
-        if name in classes or (not classes and all(_value(cells[place]) is not None for _, cells in lines))
-    }
+    wanted = set(classes)
+    others = set() if classes else {at for _, cells in lines for at, text in enumerate(cells) if _value(text) is None}
+    known = {name: place for name, place in columns.items() if name in wanted or not (classes or place in others)}
     if not known:
         raise DataError(
             f"{path} must have a column class, or one for each class that holds 1 and 0",
             got=", ".join(map(repr, columns)) or "no other column",
         )
     rows = tuple(
-        Row(cells[image], "" if by is None else cells[by], line, _read_cells(path, line, cells, known))
+        Row(cell(cells, image), "" if by is None else cell(cells, by), line, _read_cells(path, line, cells, known))
         for line, cells in lines
     )
     return SetTable(path, tuple(known), rows)
@@ -222,7 +222,7 @@ def _read_cells(
 ) -> Callable[[LabelSpec], Label | None]:
     def read(spec: LabelSpec) -> Label | None:
         where = f"line {line} of {path.name}"
-        texts = [cells[columns[name]] for name in spec.classes]
+        texts = [cell(cells, columns[name]) for name in spec.classes]
         if not any(texts):
             return None  # nobody has looked at the image
         label = np.zeros(len(texts), np.uint8)
@@ -285,4 +285,13 @@ def _cells(path: Path, rows: Any, columns: int) -> Iterator[tuple[int, list[str]
             what = f"line {rows.line_num} of {path} must have {columns} columns"
             raise DataError(what, got=len(values), hint="quotation marks around a value with a comma")
         if any(values):
-            yield rows.line_num, [*values[:columns], *[""] * (columns - len(values))]
+            yield rows.line_num, values[:columns]
+
+
+def cell(cells: Sequence[str], place: int) -> str:
+    """Return a cell of a row, which is empty if the row ends before: rows are not filled up to all columns of a header.
+
+    >>> cell(["a", "b"], 1), cell(["a", "b"], 9)
+    ('b', '')
+    """
+    return cells[place] if place < len(cells) else ""

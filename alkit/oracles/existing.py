@@ -18,7 +18,7 @@ from alkit._reading.limits import MOST_DIGITS
 from alkit.errors import AlkitError, DataError, LabelError, nearest
 from alkit.labels.masks import class_ids, read_mask
 from alkit.oracles.annotations import Empty
-from alkit.oracles.class_sets import read_set_table
+from alkit.oracles.class_sets import ANNOTATOR, cell, read_set_table
 from alkit.oracles.formats.registry import FORMATS
 from alkit.oracles.mask_files import SUFFIXES
 from alkit.oracles.simulated import MaskOracle
@@ -140,18 +140,24 @@ def labels_in_table(
     folder = path.parent if masks is None else without_tilde(masks)
     try:
         with path.open(encoding="utf-8-sig", newline="") as text:
-            rows = csv.DictReader(text, strict=True)
-            names = rows.fieldnames or ()
+            rows = csv.reader(text, strict=True)
+            names = next(rows, [])
             if twice := [name for name, count in Counter(names).items() if count > 1]:
                 raise DataError(f"{path} must have a different name for each column", got=repr(twice[0]))
             if not {"id", column} <= set(names):
                 raise DataError(
                     f"{path} must have the columns id and {column}", got=", ".join(names) or "an empty file"
                 )
-            for row in rows:
-                id, told, by = row["id"] or "", (row[column] or "").strip(), (row.get("annotator") or "").strip()
+            places = [
+                names.index("id"),
+                names.index(column),
+                names.index(ANNOTATOR) if ANNOTATOR in names else len(names),
+            ]
+            for cells in filter(None, rows):
+                id, told, by = (cell(cells[: len(names)], place) for place in places)
+                told, by = told.strip(), by.strip()
                 where = f"line {rows.line_num} of {path.name}"
-                if any(row.get(None) or ()):  # cells after the last column
+                if any(cells[len(names) :]):  # cells after the last column
                     what = f"{where} has more values than columns: put quotation marks around one with a comma"
                     yield Answer(id or where, Invalid(what), by or annotator)
                 elif not id or not told:

@@ -11,6 +11,7 @@ from alkit._files import without_tilde
 from alkit._reading.inside import read_inside
 from alkit.errors import AlkitError, ConfigurationError, DataError
 from alkit.oracles.annotations import Empty
+from alkit.oracles.class_sets import cell
 from alkit.pools.volumes.masks import find_labels, masks_of
 from alkit.pools.volumes.pool import volumes_of
 from alkit.pools.volumes.scanning import FIELD
@@ -97,8 +98,9 @@ def _listed(folder: Path) -> set[str] | None:
     """
     path = folder / SLICES
     try:
-        rows = csv.DictReader(io.StringIO(read_inside(path, folder).decode("utf-8-sig"), newline=""))
-        found = [row.get("id") for row in rows]
+        rows = csv.reader(io.StringIO(read_inside(path, folder).decode("utf-8-sig"), newline=""))
+        names = next(rows, [])
+        found = [cell(cells, names.index("id")) if "id" in names else "" for cells in filter(None, rows)]
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError, csv.Error) as reason:

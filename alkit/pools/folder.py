@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from pathlib import Path
@@ -145,7 +146,7 @@ class ImagePool(KeptPool):
         by_name = {file.name: id for id, file in files.items()}
         ids = [_id_of(name, by_name) for name in kept.names]
         if len(set(ids)) < len(ids):
-            twice = next(id for id in ids if ids.count(id) > 1)
+            twice = next(id for id, number in Counter(ids).items() if number > 1)
             raise DataError("two images have the same id", got=f"a frame and {files[twice].name}, both {twice!r}")
         rows = {id: row for row, id in enumerate(ids)}
         # The absolute path, so that a record with this pool can be opened from any working directory.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ def _rows(file: Path, reader: Iterator[list[str]]) -> dict[str, dict[str, str]]:
             got=", ".join(map(repr, names)) or "an empty file",
             hint="id,patient as the first line",
         )
-    if twice := [name for place, name in enumerate(names) if not name or name in names[:place]]:
+    if twice := [name for name, number in Counter(names).items() if not name or number > 1]:
         raise DataError(f"{file} must have a different name for each column", got=repr(twice[0]))
     found: dict[str, dict[str, str]] = {}
     lines: dict[str, int] = {}

@@ -8,10 +8,12 @@ The module is long because everything that decides about an answer is in one pla
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 
 from alkit.arguments.words import found
@@ -325,7 +327,8 @@ class Answers:
             return
         own = [other for other in history.of(entry.id, entry.annotator) if other.kind != "invalid"]
         # Those that counted when they were recorded.
-        counted = (other for at, other in enumerate(own) if all(one.revision < other.revision for one in own[:at]))
+        latest = accumulate((one.revision for one in own), max, initial=-math.inf)
+        counted = (other for other, before in zip(own, latest, strict=False) if other.revision > before)
         if any(self._equal(other, entry) for other in counted):
             raise _CorrectedError(
                 f"this {entry.kind} of {entry.id!r} has been corrected since, and is read again with a later time",

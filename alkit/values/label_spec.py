@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
@@ -125,7 +126,7 @@ class LabelSpec:
         if not all(name.strip() for name in self.classes):
             raise ConfigurationError("classes must not have empty names", got=", ".join(map(repr, self.classes)))
         if len(set(self.classes)) != len(self.classes):
-            twice = sorted({name for name in self.classes if self.classes.count(name) > 1})
+            twice = sorted(name for name, number in Counter(self.classes).items() if number > 1)
             raise ConfigurationError("classes must have different names", got=f"{', '.join(map(repr, twice))} twice")
         if self.per == "pixel" and len(self.classes) > 255:
             raise ConfigurationError("masks can have at most 255 classes", got=len(self.classes))

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from alkit.errors import DataError, LabelError
 from alkit.labels.sets import set_text
 from alkit.oracles.annotations import AnnotatedImage, Content
-from alkit.oracles.class_sets import read_set_table
+from alkit.oracles.class_sets import cell, read_set_table
 from alkit.oracles.formats.format import Format, Page
 from alkit.oracles.label_names import REASONS
 from alkit.oracles.times import seconds_of
@@ -137,10 +137,9 @@ def read_rows(path: Path, content: bytes) -> Iterator[Row]:
                 what = f"line {rows.line_num} of {path} must have {len(names)} columns"
                 fault = DataError(what, got=len(values), hint="quotation marks around a value with a comma")
             if any(values):
-                values += [""] * (len(names) - len(values))
-                reason = "" if why is None else values[why]
-                seconds = None if spent is None else _seconds(values[spent])
-                yield Row(rows.line_num, values[image], values[label], reason, seconds, fault)
+                reason = "" if why is None else cell(values, why)
+                seconds = None if spent is None else _seconds(cell(values, spent))
+                yield Row(rows.line_num, cell(values, image), cell(values, label), reason, seconds, fault)
     except (ValueError, csv.Error) as reason:
         if isinstance(reason, DataError):
             raise
