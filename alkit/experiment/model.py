@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from alkit._logs import logger
 from alkit.arguments.returned import check_returned
 from alkit.errors import ColdStartError, ConfigurationError, QueryError, StoreError
 from alkit.experiment.opening import initial_that_starts_cold
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from alkit.scores.streamed import Scoring
 
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 class LastModel:
