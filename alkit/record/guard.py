@@ -110,8 +110,8 @@ def check_files(path: Path) -> None:
         disk, or a rollback journal that names another file.
     """
     real = path.resolve()
-    for file in (real, *(real.with_name(real.name + ending) for ending in BESIDE)):
-        check_gap(file)
+    for own in (real, *(real.with_name(real.name + ending) for ending in BESIDE)):
+        check_gap(own)
     for place in {path, real}:
         for ending in BESIDE:
             beside = place.with_name(place.name + ending)
