@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
+from alkit.errors import StoreError
+from alkit.record import guard
 from alkit.record.backups import is_regular, latest_first, lines_in
 from alkit.record.merging import lacks
 from alkit.record.salvage import read_source
@@ -22,7 +26,8 @@ def later_backup(record: Path, database: Path, lines: int | None = None) -> str 
     database:
         The database, or a copy of it.
     lines:
-        Number of lines of the journal. Backups whose names state no more, and large ones, are then not read.
+        Number of lines of the journal. Then backups are not read whose names state no more, that are large, or that
+        have no more rows.
 
     Raises
     ------
@@ -32,6 +37,8 @@ def later_backup(record: Path, database: Path, lines: int | None = None) -> str 
     for copy in latest_first(record.with_name(f"{record.name}.backups")):
         if not is_regular(copy) or (lines is not None and (lines_in(copy) <= lines or copy.stat().st_size > LARGEST)):
             continue
+        if lines is not None and not _has_more(copy, database):
+            continue
         backup = read_source(copy)
         own = read_source(database)  # after the backup, because another process may write meanwhile
         if backup.lines > own.lines and (more := lacks(own.content, backup.content)):
@@ -40,3 +47,19 @@ def later_backup(record: Path, database: Path, lines: int | None = None) -> str 
                 "earlier copy was restored, or its end was lost. If it was restored on purpose, delete such backups"
             )
     return None
+
+
+def _has_more(backup: Path, database: Path) -> bool:
+    """Whether a backup has more answers, more that were sent back, or more rounds; all rows are not read for it."""
+    try:
+        return any(more > own for more, own in zip(_numbers(backup), _numbers(database), strict=True))
+    except (sqlite3.Error, StoreError):
+        return False  # it is damaged, which `alkit check` says
+
+
+def _numbers(database: Path) -> tuple[int, ...]:
+    with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        guard.harden(connection)
+        guard.check_schema(database, connection)
+        counts = "SELECT count(*) FROM answers", "SELECT count(rejected) FROM answers", "SELECT count(*) FROM rounds"
+        return tuple(connection.execute(text).fetchone()[0] for text in counts)
