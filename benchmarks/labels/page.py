@@ -12,13 +12,14 @@ from benchmarks.cold_start.tables import NAMES
 from benchmarks.labels.curves import (
     Case,
     Results,
+    Runs,
     corrected,
     gain,
     labels_text,
     mean_curve,
     needed,
 )
-from benchmarks.labels.protocol import ARMS, BUDGETS, LEARNERS, LONG, RANDOM, SEEDS
+from benchmarks.labels.protocol import ARMS, BLOCK, BUDGETS, LEARNERS, LONG, RANDOM, SEEDS
 from benchmarks.labels.runs import Book, Row
 from benchmarks.labels.tables import LEARNER_NAMES, level_of_paper, settings, tables_of
 
@@ -109,7 +110,7 @@ def _ceiling(results: Results) -> str:
         if labels is None
         else f"it reaches {of_all} with {labels_text(labels, BUDGETS['isic'])}"
     )
-    if patient := results.runs(LONGER, RANDOM):
+    if patient := _runs(results, LONGER):
         text += f" ({labels_text(needed(patient, value), BUDGETS['isic'])} if it takes {LONG} steps, not 300)"
     return text
 
@@ -198,7 +199,7 @@ def _reached(results: Results, value: float, goal: int) -> str:
     """Return whether a goal is reached on ISIC with random labels, by the strong learner or with more steps."""
     parts = {}
     for case in (ISIC, LONGER):
-        if runs := results.runs(case, RANDOM):
+        if runs := _runs(results, case):
             parts[case] = needed(runs, value)
     told = [
         f"{labels_text(labels, BUDGETS['isic'])} with the {LEARNER_NAMES[case[2]]}" for case, labels in parts.items()
@@ -208,13 +209,19 @@ def _reached(results: Results, value: float, goal: int) -> str:
     return f"{words}: random labels, {', '.join(told)}."
 
 
+def _runs(results: Results, case: Case) -> Runs:
+    """Return the runs with random labels; none of more steps while these have too few seeds."""
+    runs = results.runs(case, RANDOM)
+    return runs if case != LONGER or len(runs) >= BLOCK else {}
+
+
 def coverage(results: Results) -> str:
     """Return which part of the grid is there."""
     lines = []
     for case, counts in _counts(results).items():
         least, most = min(counts), max(counts)
-        seeds = f"{least} seeds" if least == most else f"{least} to {most} seeds"
-        lines.append(f"{NAMES[case[0]]}, {LEARNER_NAMES[case[2]]}: {seeds if most else 'no seeds'} of each strategy")
+        seeds = f"{least or 'no'} seed{'s' * (least != 1)}" if least == most else f"{least} to {most} seeds"
+        lines.append(f"{NAMES[case[0]]}, {LEARNER_NAMES[case[2]]}: {seeds} of each strategy")
     machines = sorted({row.machine for row in results.rows})
     commits = sorted({row.commit for row in results.rows})
     start = (

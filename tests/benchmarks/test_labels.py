@@ -204,6 +204,21 @@ def test_the_page_says_first_what_holds(monkeypatch):
     assert page.headline(curves.Results([])) == "Nothing has been measured yet."
 
 
+@pytest.mark.parametrize(("seeds", "said"), [(4, False), (5, True)])
+def test_more_steps_are_compared_if_enough_seeds_have_them(seeds, said):
+    more = [
+        row_of("isic", "long", "random", seed, labels, 0.95)
+        for seed in range(seeds)
+        for labels in protocol.BUDGETS["isic"]
+    ]
+    results = curves.Results([*made_up_rows(), *more])
+    assert ("if it takes 900 steps" in page.headline(results)) == said
+    assert any("with the strong learner with 900 steps" in line for line in page.findings(results)) == said
+    words = "4 seeds" if seeds == 4 else "5 seeds"
+    assert f"strong learner with 900 steps: {words} of each strategy" in page.coverage(results)
+    assert "Hippocampus, strong learner: no seeds of each strategy" in page.coverage(results)
+
+
 def test_the_committed_page_follows_from_the_committed_rows():
     rows = read_as(runs.Row, command.OUT / page.ROWS)
     assert rows
