@@ -100,7 +100,7 @@ def main() -> None:
         options.out.open("a", newline="") as file,
         joblib.parallel_config("loky", n_jobs=options.processes, inner_max_num_threads=1),
     ):
-        writer = csv.writer(file)
+        writer = csv.writer(file, lineterminator="\n")
         if not file.tell():
             writer.writerow(["data", "size", "steps", "lr", "labels", "seed", "dice", "machine", "commit"])
         for trial, dice, machine in joblib.Parallel(batch_size=1, return_as="generator_unordered")(jobs):
