@@ -80,6 +80,7 @@ def test_threads_that_wait_sleep_unless_the_user_wants_otherwise(monkeypatch):
     import alkit.cli
 
     monkeypatch.setattr(alkit.__main__.signal, "signal", lambda *_: None)
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")  # the program sets it, and it would stay for other tests
     for before, after in (None, "PASSIVE"), ("ACTIVE", "ACTIVE"):
         seen = []
         monkeypatch.setattr(alkit.cli, "main", lambda seen=seen: seen.append(os.environ["OMP_WAIT_POLICY"]))

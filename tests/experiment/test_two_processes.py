@@ -326,7 +326,7 @@ def test_the_history_of_changes_does_not_keep_the_group_of_a_removed_image(tmp_p
 
 
 def test_an_answer_is_taken_while_the_disputed_image_of_another_one_is_removed(opened, monkeypatch):
-    more = {"annotators": 2, "join": "majority"}
+    more = {"annotators": 2, "join": "majority", "wait": 0.2}
     one, other = opened(**more), opened(**more)
     one.decide_disputes(Disputes("third"))
     first, second = one.ask(2)
