@@ -27,11 +27,8 @@ from PIL.TiffImagePlugin import (
 )
 
 from alkit._reading.limits import BYTES, limit
-from alkit._reading.streams import START, check_scans, stated_size
+from alkit._reading.streams import START, Size, check_scans, stated_size
 from alkit.errors import AlkitError
-
-Size = tuple[int, int]
-"""Height and width, in pixels."""
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 """First bytes of a PNG. Chunks follow: their length, kind, content and checksum."""

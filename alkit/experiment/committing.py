@@ -6,7 +6,6 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from alkit.arguments.returned import check_returned
@@ -30,7 +29,7 @@ from alkit.pools.splitting import draw_groups
 from alkit.pools.unusable import FEW, unusable_text
 from alkit.protocols import Oracle, Pool, Predictor
 from alkit.record.answers import spec_of
-from alkit.record.changing import DISPUTES, replaced
+from alkit.record.changing import DISPUTES, replacements
 from alkit.record.held import on_one_connection
 from alkit.record.reviews import decided_by_review
 from alkit.record.snapshot import Snapshot
@@ -196,8 +195,7 @@ def commit_round(
     check_returned(predictor, "dumps", dumped, bytes)
     keep = models_to_keep(parts.store, [*parts.store.rounds(), result])
     settled = {**(facts or {}), **({TRUTH: tested_by} if tested_by else {})}
-    changes = {name: partial(replaced, now) for name, now in settled.items()}
-    parts.store.commit_round(result, dumped, _stamp(parts, snapshot), consumed, keep, changes)
+    parts.store.commit_round(result, dumped, _stamp(parts, snapshot), consumed, keep, replacements(settled))
     model.replace(predictor)
     return result
 

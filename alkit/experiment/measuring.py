@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,7 @@ from alkit.pools.groups import Grouping, check_apart, groups_of
 from alkit.pools.identical import check_contents
 from alkit.protocols import ChecksLabels, Oracle, Pool, Predictor
 from alkit.record.answers import spec_of
-from alkit.record.changing import replaced
+from alkit.record.changing import replacements
 from alkit.record.forgetting import metrics_without
 from alkit.record.grouping import is_grouped, recorded_grouping
 from alkit.record.removing import REMOVED
@@ -99,7 +98,7 @@ def evaluate(
             found = {} if few is None else intervals_of(parts, figures, few, last.round, in_pool=False)
             intervals = {name: written_interval(own) for name, own in found.items()}
             further: dict[str, Mapping[str, Any]] = {"intervals": intervals, "tested": {"images": len(test.ids)}}
-            facts = {name: partial(replaced, now) for name, now in {**tested, TRUTH: truth}.items()}
+            facts = replacements({**tested, TRUTH: truth})
             parts.store.measure_round(last.round, figures, seconds, further, warnings, facts)
         return figures
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from alkit.configuration.construct import build
@@ -13,7 +12,7 @@ from alkit.evaluation.chosen import Metrics, check_metrics
 from alkit.evaluation.meanings import DIRECTIONS, MEANINGS, METRICS, changed, directions, meanings
 from alkit.labels.joining import Join
 from alkit.protocols import Strategy
-from alkit.record.changing import replaced
+from alkit.record.changing import replacements
 from alkit.record.forgetting import metrics_without
 from alkit.record.removing import REMOVED
 from alkit.record.settings import Settings
@@ -84,7 +83,7 @@ def settle_metrics(record: Store, given: Metrics | None) -> tuple[Metrics | None
     if given is not None:
         if not record.read_only and _others(record, given):
             with record.exclusive():  # a training records figures by the names that it began with
-                record.revise_all({name: partial(replaced, now) for name, now in _others(record, given).items()})
+                record.revise_all(replacements(_others(record, given)))
         return given, _form(record, given)
     if recorded is None:
         return None, None

@@ -117,8 +117,11 @@ def _key(
     """
     pixels = parts.store.fact("images") or {}
     made_by = [written_form(parts.learner), written_form(parts.terms.join)]
-    hidden = [parts.token, _number_of(LoadedCode(parts.learner, parts.terms.join))]
-    code = hidden if untold(*made_by) else [alkit.__version__, definitions_of(made_by)]
+    code = (
+        [parts.token, _number_of(LoadedCode(parts.learner, parts.terms.join))]
+        if untold(*made_by)
+        else [alkit.__version__, definitions_of(made_by)]
+    )
     subject = [
         {id: [answer.label for answer in decided.known[id].labels] for id in everything.ids},
         {id: pixels.get(id) for id in everything.ids},

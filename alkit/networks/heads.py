@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from alkit.arguments.checked import check_argument, checked, checked_except
 from alkit.checks import check_integer
 from alkit.errors import ConfigurationError
+from alkit.networks.trial import without_gradients
 from alkit.rng import keep_torch
 
 MOST = 2**16
@@ -131,17 +132,10 @@ def check_heads(network: nn.Module, image: Tensor) -> None:
     if len(getattr(network, "head_weights", ())) < 2:
         return
     parts: Any = network
-    modes = {module: module.training for module in network.modules()}
-    try:
-        for module in modes:
-            module.training = False
-        # Not inference_mode: if a network stores tensors in its first pass, training could not use them.
-        with torch.no_grad(), keep_torch():
-            whole, again = network(image.clone()), network(image.clone())
-            final = parts.decode_all(parts.encode(image.clone()))[0]
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
+    # Not in inference mode: if a network stores tensors in its first pass, training could not use them.
+    with without_gradients(network), keep_torch():
+        whole, again = network(image.clone()), network(image.clone())
+        final = parts.decode_all(parts.encode(image.clone()))[0]
     random = not torch.allclose(whole, again, 1e-3, 1e-4, equal_nan=True)
     if not random and not (whole.shape == final.shape and torch.allclose(whole, final, 1e-3, 1e-4, equal_nan=True)):
         raise ConfigurationError(

@@ -284,13 +284,18 @@ def _check_model(model: nn.Module) -> nn.Module:
     return model
 
 
+def _least_side(network: Any) -> int:
+    """Return the least side of an image that a model supports, 64 pixels or more."""
+    stride = int(network.encoder.output_stride)
+    return stride * math.ceil(64 / stride)
+
+
 def _check_forward(model: nn.Module, in_channels: int) -> None:
     """Check that a model with a forward of its own computes what its parts do, which are called one by one here."""
     if type(model).forward.__module__.partition(".")[0] == "segmentation_models_pytorch":
         return
     network: Any = model
-    stride = int(network.encoder.output_stride)
-    side = stride * math.ceil(64 / stride)
+    side = _least_side(network)
     image = torch.rand(1, in_channels, side, side, generator=torch.Generator().manual_seed(0))
     image = image.to(next(model.parameters()))
     with _preserve_state(model):
@@ -308,8 +313,7 @@ def _check_forward(model: nn.Module, in_channels: int) -> None:
 def _decoder_maps(model: nn.Module, in_channels: int) -> dict[int, _Place]:
     """Return the places of the decoder's maps below full resolution, by divisor, a power of two."""
     network: Any = model
-    stride = int(network.encoder.output_stride)
-    side = stride * math.ceil(64 / stride)
+    side = _least_side(network)
     # Not a square: a map that is pooled to 1 x 1 or to a fixed grid then has another aspect ratio than the image.
     image = torch.zeros(1, in_channels, 2 * side, 3 * side).to(next(model.parameters()))
     found: dict[int, tuple[int, _Place]] = {}

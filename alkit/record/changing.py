@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from alkit._logs import logger
@@ -66,9 +67,13 @@ FEW = 3
 """Number of images that a message names."""
 
 
-def replaced(now: Any, before: Any) -> Any:
-    """Return the value that a fact gets, whatever it was before: for changes of facts, by :func:`functools.partial`."""
-    return now
+def replacements(facts: Mapping[str, Any]) -> dict[str, Callable[[Any], Any]]:
+    """Return changes that give facts their new values, by name, whatever they were before."""
+
+    def replaced(now: Any, before: Any) -> Any:
+        return now
+
+    return {name: partial(replaced, now) for name, now in facts.items()}
 
 
 def dated(lines: Sequence[str]) -> dict[str, Callable[[Any], Any]]:

@@ -409,9 +409,11 @@ def _images(pool: Pool) -> dict[str, str] | None:
 
 def _added_since(pool: Pool, ids: Sequence[str]) -> list[str]:
     """Return those of some images that a pool lacks only because its folder was read before they were there."""
+    if not ids:
+        return []
     whole = whole_pool(pool)
     own = set(whole.ids)
-    if not ids or not hasattr(whole, "path") or not is_dataclass(whole):
+    if not hasattr(whole, "path") or not is_dataclass(whole):
         return []
     try:
         again: Any = replace(cast(Any, whole), groups=None, report=quiet)
