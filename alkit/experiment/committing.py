@@ -76,8 +76,9 @@ def fit(
         if last is not None:
             snapshot = store.snapshot()
             if last[1] == _stamp(parts, snapshot) and not _are_back(parts, snapshot):
-                if tested is not None and done[-1].n_tested:
-                    measuring.measure_again(parts, model, test_labels, *tested)
+                if tested is not None:
+                    check_declared(parts.settings, store, tested[0])
+                    measuring.measure_last(parts, model, test_labels, *tested)
                 return store.rounds()[-1]
         facts = {} if tested is None else check_declared(parts.settings, store, tested[0])
         number = next_round(done)

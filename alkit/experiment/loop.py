@@ -548,7 +548,7 @@ class Experiment(Reviewable):
     ) -> RoundResult:
         """Train on all labels so far and commit the round. Without new labels the last round is returned.
 
-        It is measured again then, if the labels of its test set were corrected.
+        It is measured then if it was not yet, or if the labels of its test set were corrected.
 
         Parameters
         ----------
@@ -565,6 +565,8 @@ class Experiment(Reviewable):
             A query is open, unless ``wait_for_answers=False``; or there is no label yet.
         DataError
             An image of `test` is identical to one of the pool.
+        ResumeError
+            The rounds are measured on another test set, or on labels held out.
         ConfigurationError
             Only one of `test` and `oracle` is given.
         """
@@ -771,7 +773,8 @@ class Experiment(Reviewable):
     ) -> Iterator[RoundResult]:
         """Run round 0 with `start` labels and `rounds` more with `batch` each, and yield each round's result.
 
-        Committed rounds are yielded from the record; an unfinished round continues where it stopped.
+        Committed rounds are yielded from the record; an unfinished round continues where it stopped. If all rounds are
+        committed, and the labels of the test set were corrected since, the last one is measured again.
 
         Parameters
         ----------

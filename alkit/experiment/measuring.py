@@ -74,6 +74,18 @@ def evaluate(
     spec_of(oracle)
     check_number("poll", poll, 0)
     test_labels.read_again(oracle)
+    return _evaluate(parts, model, test_labels, test, oracle, chosen, poll)
+
+
+def _evaluate(
+    parts: Parts,
+    model: LastModel,
+    test_labels: TestLabels,
+    test: Pool,
+    oracle: Oracle,
+    chosen: Metrics | None,
+    poll: float,
+) -> dict[str, float]:
     with parts.store.exclusive():
         parts.settings.agreed.check()
         if chosen is None:
@@ -103,14 +115,16 @@ def evaluate(
         return figures
 
 
-def measure_again(parts: Parts, model: LastModel, test_labels: TestLabels, test: Pool, oracle: Oracle) -> None:
-    """Measure the last round again if its test set has other labels now, and the oracle knows them beforehand."""
-    if not isinstance(oracle, ChecksLabels) or measures_on(parts.settings, parts.store, test) is None:
-        return
-    parts.settings.declare_classes(spec_of(oracle))
-    truth = digest_of(test_labels.of(test, oracle, parts.settings.spec, 1.0), test.ids)
-    if parts.store.fact(TRUTH) not in (None, truth):
-        evaluate(parts, model, test_labels, test, oracle, None, 1.0)
+def measure_last(parts: Parts, model: LastModel, test_labels: TestLabels, test: Pool, oracle: Oracle) -> None:
+    """Measure the last round on its test set if it was not measured, or if its oracle knows other labels by now."""
+    if (last := parts.store.rounds()[-1]).metrics:
+        if not (last.n_tested and isinstance(oracle, ChecksLabels)):
+            return
+        parts.settings.declare_classes(spec_of(oracle))
+        truth = digest_of(test_labels.of(test, oracle, parts.settings.spec, 1.0), test.ids)
+        if parts.store.fact(TRUTH) in (None, truth):
+            return
+    _evaluate(parts, model, test_labels, test, oracle, None, 1.0)
 
 
 def check_metrics_stay(parts: Parts) -> None:

@@ -32,23 +32,22 @@ def measures_on(settings: Settings, store: Store, test: Pool) -> dict[str, Writt
     schedule, now = settings.schedule, describe(test)
     if schedule is not None and schedule.test is not None:
         return {} if schedule.test == now else None
-    if settings.hold_out:
-        return None
-    if store.fact(TESTED) not in (None, now) and any(result.metrics for result in store.rounds()):
+    known = store.fact(TESTED)
+    if known != now and (settings.hold_out or (known and any(result.metrics for result in store.rounds()))):
         return None
     return {TESTED: now}
 
 
 def check_declared(settings: Settings, store: Store, test: Pool) -> dict[str, Written]:
-    """Return the facts to record with the next round of a record without a schedule, if `test` can be its test set.
+    """Return the facts to record with the next round, if `test` can be its test set.
 
     Raises
     ------
     ResumeError
         Earlier rounds were measured on another test set, or on labels held out.
     """
-    if store.fact(TESTED) != (now := describe(test)):
-        check_schedule(settings, store, test)
+    if test_set(settings, store) != (now := describe(test)):
+        _check_new(settings, store)
     return {TESTED: now}
 
 
@@ -60,12 +59,16 @@ def check_schedule(settings: Settings, store: Store, test: Pool | None) -> None:
     ResumeError
         They are measured on another test set, or on labels held out.
     """
-    if test is None or settings.schedule is not None:
-        return
+    if test is not None and settings.schedule is None and store.fact(TESTED) != describe(test):
+        _check_new(settings, store)
+
+
+def _check_new(settings: Settings, store: Store) -> None:
+    """Raise a :class:`ResumeError` if earlier rounds were measured on a test set, or on labels held out."""
     measured = [result for result in store.rounds() if result.metrics]
     held = any(result.measured_on == "hold-out" for result in measured)
     audited = any(result.measured_on == "audit set" for result in measured)
-    if held or (measured and store.fact(TESTED) not in (None, describe(test))):
+    if held or (measured and test_set(settings, store) is not None):
         on = "labels held out from training" if held else "an audit set" if audited else "another test set"
         raise ResumeError(
             f"the rounds of {store.path} are measured on {on}, so test cannot be a new one",

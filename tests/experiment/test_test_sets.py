@@ -260,3 +260,60 @@ def test_without_new_labels_a_round_is_measured_again_by_corrected_labels_of_its
     after = experiment.fit(test=world.test, oracle=oracle)
     assert after.round == 0
     assert after.metrics == experiment.evaluate(world.test, oracle) != before.metrics
+
+
+def test_without_new_labels_a_round_is_not_measured_on_another_test_set(world):
+    a, b = world.test.subset(world.test.ids[:8]), world.test.subset(world.test.ids[8:])
+    experiment = world.experiment(classes=CLASSES)
+    experiment.tell({id: world.masks[id] for id in experiment.ask(3)})
+    experiment.fit()
+    on_a = experiment.fit(test=a, oracle=world.oracle)  # it was not measured until now
+    assert (on_a.round, on_a.n_tested, on_a.metrics) == (0, 8, experiment.evaluate(a, world.oracle))
+    with pytest.raises(ResumeError, match="are measured on another test set, so test cannot be a new one"):
+        experiment.fit(test=b, oracle=world.oracle)
+
+
+def test_after_a_schedule_rounds_are_not_measured_on_another_test_set(world):
+    a, b = world.test.subset(world.test.ids[:8]), world.test.subset(world.test.ids[8:])
+    for test in (a, None):
+        experiment = world.experiment()
+        experiment.run(world.oracle, test=test, start=3, batch=2, rounds=0)
+        experiment.tell({id: world.masks[id] for id in experiment.ask(3)})
+        assert experiment.fit(test=a, oracle=world.oracle).n_tested == 8
+        experiment.tell({id: world.masks[id] for id in experiment.ask(3)})
+        with pytest.raises(ResumeError, match="are measured on another test set, so test cannot be a new one"):
+            experiment.fit(test=b, oracle=world.oracle)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"hold_out": 0.3}])
+def test_a_schedule_that_is_done_is_measured_again_by_corrected_labels_of_its_test_set(world, tmp_path, arguments):
+    def run(masks, rounds=1):
+        experiment = world.experiment(tmp_path / "c.db", **arguments)
+        oracle, corrected = world.oracle, alkit.MaskOracle(masks, CLASSES)
+        schedule = {"start": 4, "batch": 2, "rounds": rounds}
+        return experiment.run(oracle, test=world.test, test_oracle=corrected, **schedule), experiment
+
+    first, _ = run(world.masks)
+    assert run(world.masks)[0] == first
+    flipped = {id: 1 - mask for id, mask in world.masks.items()}
+    assert run(flipped, rounds=0)[0] == first[:1]  # its model is gone
+    again, experiment = run(flipped)
+    assert again == experiment.history
+    assert again[0] == first[0]
+    assert again[1].metrics == experiment.evaluate(world.test, alkit.MaskOracle(flipped, CLASSES)) != first[1].metrics
+    assert any("labels of the test set have changed" in text for text in again[1].warnings)
+
+
+def test_a_round_is_measured_again_if_its_test_set_has_ids_of_the_pool(world):
+    ids = list(world.pool.ids)[: len(world.test.ids)]
+    test = alkit.ArrayPool(world.test.read(list(world.test.ids)), ids=ids)
+    masks = {new: world.masks[id] for new, id in zip(ids, world.test.ids, strict=True)}
+    oracle = alkit.MaskOracle(masks, CLASSES)
+    experiment = world.experiment(classes=CLASSES, hold_out=0.3)
+    experiment.tell({id: world.masks[id] for id in experiment.ask(4)})
+    before = experiment.fit(test=test, oracle=oracle)
+    for id in ids:
+        masks[id] = 1 - masks[id]
+    after = experiment.fit(test=test, oracle=oracle)
+    assert (after.round, after.n_tested) == (0, len(ids))
+    assert after.metrics != before.metrics
