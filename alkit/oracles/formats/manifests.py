@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from alkit._reading.inside import read_inside
 from alkit._reading.limits import check_pixels
 from alkit.errors import AlkitError, DataError, one_line
 from alkit.pools.volumes.geometry import Geometry, Plane, make_geometry
+from alkit.pools.volumes.nifti import UNITS
 
 VERSION = 1
 """Version of the content of the manifest."""
@@ -65,6 +66,10 @@ def _sent(entry: Mapping[str, Any]) -> Sent:
     geometry = make_geometry(
         (first, second, third), np.array(entry["affine"], float), name, is_oriented=bool(entry["is_oriented"])
     )
+    unit = entry.get("unit", 1.0)  # the affine is in millimetres; manifests of earlier versions state no unit
+    if unit is not None and unit not in UNITS.values():
+        raise ValueError("an unknown unit")
+    geometry = replace(geometry, unit=unit)
     (rows, columns), is_transposed, axis = entry["flips"], entry["is_transposed"], int(entry["axis"])
     if not all(isinstance(value, bool) for value in (rows, columns, is_transposed)):
         raise TypeError("values that are not true or false")

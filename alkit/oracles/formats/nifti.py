@@ -345,6 +345,7 @@ def _describe(name: str, volume: Volume, plane: Plane, own: Sequence[tuple[Query
         "shape": volume.geometry.shape,
         "affine": volume.geometry.affine,
         "is_oriented": volume.geometry.is_oriented,
+        "unit": volume.geometry.unit,
         "axis": plane.axis,
         "is_transposed": plane.is_transposed,
         "flips": plane.flips,

@@ -5,7 +5,7 @@ Coordinates are those of NIfTI: millimetres to the right, to the front (anterior
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -47,11 +47,15 @@ class Geometry:
         Rows of the 4 x 4 matrix.
     is_oriented:
         Whether the file states how the volume lies in the patient. If it does not, the affine is a guess.
+    unit:
+        Millimetres of the unit in which the file states lengths; None if it states no unit, so that millimetres are a
+        guess. The affine is in millimetres in any case.
     """
 
     shape: tuple[int, int, int]
     affine: tuple[tuple[float, ...], ...]
     is_oriented: bool = True
+    unit: float | None = 1.0
 
     @property
     def matrix(self) -> npt.NDArray[np.float64]:
@@ -67,10 +71,13 @@ class Geometry:
     def difference(self, other: Geometry) -> str | None:
         """Return in words how another geometry differs from this one; None if it is the same.
 
-        If this one does not state how it lies in the patient, shape and spacing count.
+        If this one does not state how it lies in the patient, shape and spacing count. If the other one states no unit
+        of length, that of this one counts.
         """
         if self.shape != other.shape:
             return f"{_by(other.shape)} voxels, not {_by(self.shape)}"
+        if other.unit is None and self.unit is not None:
+            other = replace(other, affine=in_millimetres(other.matrix, self.unit), unit=self.unit)
         if not self.is_oriented:
             same = np.allclose(self.spacing, other.spacing, rtol=1e-4)
             return None if same else f"voxels of {_by(other.spacing)} mm, not {_by(self.spacing)}"
@@ -83,8 +90,16 @@ class Geometry:
         return f"another place: its affine moves a corner of the volume by {apart:.3g} mm"
 
 
-def make_geometry(shape: tuple[int, ...], affine: Array, name: str, *, is_oriented: bool = True) -> Geometry:
-    """Return a geometry of a file.
+def in_millimetres(matrix: Array, unit: float | None) -> tuple[tuple[float, ...], ...]:
+    """Return the rows of an affine that states lengths in a unit of so many millimetres; None: in millimetres."""
+    factors = np.array([[unit or 1.0]] * 3 + [[1.0]])
+    return tuple(map(tuple, (matrix * factors).tolist()))
+
+
+def make_geometry(
+    shape: tuple[int, ...], affine: Array, name: str, *, is_oriented: bool = True, unit: float | None = 1.0
+) -> Geometry:
+    """Return a geometry of a file, whose affine states lengths in `unit`; see :class:`Geometry`.
 
     Raises
     ------
@@ -99,7 +114,7 @@ def make_geometry(shape: tuple[int, ...], affine: Array, name: str, *, is_orient
         raise ImageError(
             f"{name} has an affine that does not span a volume", got=str(matrix[:3].tolist()), hint="correct its header"
         )
-    return Geometry((first, second, third), tuple(map(tuple, matrix.tolist())), is_oriented)
+    return Geometry((first, second, third), in_millimetres(matrix, unit), is_oriented, unit)
 
 
 @dataclass(frozen=True)

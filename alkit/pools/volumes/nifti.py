@@ -34,6 +34,9 @@ MOST_DEFLATED = 1032
 MOST_BEHIND, CHUNK = 2**24, 2**20
 """Greatest number of bytes behind the voxels, and the number of bytes that is read at once."""
 
+UNITS = {1: 1e3, 2: 1.0, 3: 1e-3}
+"""By the code of a unit of length in a header: its millimetres. Other codes state none."""
+
 DAMAGE = (OSError, EOFError, zlib.error, ValueError)
 """Errors that damaged files raise; gzip's are OSErrors."""
 
@@ -161,7 +164,8 @@ def _interpreted(path: Path, header: Any) -> NiftiFile:
     offset = int(header.get_data_offset())
     _check_length(path, offset, int(np.prod([*shape, channels], dtype=object)) * dtype.itemsize)
     is_oriented = bool(header["qform_code"] > 0 or header["sform_code"] > 0)
-    geometry = make_geometry(shape, header.get_best_affine(), str(path), is_oriented=is_oriented)
+    unit = UNITS.get(int(header["xyzt_units"]) & 7)  # the other bits are the unit of time
+    geometry = make_geometry(shape, header.get_best_affine(), str(path), is_oriented=is_oriented, unit=unit)
     scale = (1.0 if slope is None else float(slope), 0.0 if intercept is None else float(intercept))
     return NiftiFile(path, geometry, channels, dtype.str, offset, scale)
 

@@ -104,7 +104,7 @@ def _header(like: Part, dtype: np.dtype[Any]) -> Any:
         header["pixdim"][:4] = known["pixdim"][:4]
     else:
         header.set_xyzt_units("mm")
-    affine = like.geometry.matrix
+    affine = like.geometry.matrix if known is None else known.get_best_affine()  # in the unit of the file
     if like.geometry.is_oriented:
         code = int(header["sform_code"]) or int(header["qform_code"]) or 1
         if not header["sform_code"] > 0:

@@ -231,6 +231,22 @@ def test_a_tool_built_on_itk_keeps_the_place(folder):
         np.testing.assert_array_equal(one.label, labelled(pool, [id])[id])
 
 
+@needs_simpleitk
+def test_tools_may_change_the_unit_of_a_volume_in_micrometres(folder):
+    array, affine = oriented(ramp((6, 8, 10)), "LPI", (5.0, 6.0, 7.0))
+    write_nifti(folder / "cells" / "a.nii.gz", array, affine, xyzt_units=3)
+    pool = alkit.VolumePool(folder / "cells", size=16, window=(0, 479))
+    ids = pool.ids[2:4]
+    oracle_of(folder, pool, prelabels=labelled(pool, ids)).ask(queries_of(pool, ids))
+    (path,) = sent(folder)
+    (folder / "out" / "ann").mkdir()
+    save_again(path, folder / "out" / "ann" / path.name, sent(folder, "images")[0])  # ITK writes millimetres
+    assert load(folder / "out" / "ann" / path.name)[1].header.get_xyzt_units()[0] == "mm"
+    assert {one.id for one in oracle_of(folder).poll()} == set(ids)
+    answer(folder, path.name, *(lambda values, image: (values, image.affine))(*load(path)), annotator="bob")  # no unit
+    assert {one.annotator for one in oracle_of(folder).poll()} == {"ann", "bob"}
+
+
 def test_another_name_is_explained(folder):
     _, _, path, labels, image = one_volume(folder)
     file = answer(folder, "mine.nii.gz", labels, image.affine)

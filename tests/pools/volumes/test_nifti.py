@@ -14,6 +14,7 @@ import alkit
 from alkit.errors import ImageError
 from alkit.pools.volumes import blocks, nifti
 from alkit.pools.volumes.nifti import open_nifti
+from alkit.pools.volumes.writing import write_volume
 from tests.support.volumes import ramp, write_nifti
 
 
@@ -162,3 +163,26 @@ def test_a_slope_of_zero_or_nan_means_that_values_are_those_that_are_stored(tmp_
     content[112:120] = np.array([slope, 5], np.float32).tobytes()
     path.write_bytes(bytes(content))
     np.testing.assert_array_equal(np.stack(list(open_nifti(path).planes(0, range(5))), axis=-1), ramp())
+
+
+@pytest.mark.parametrize(("code", "unit"), [(0, None), (1, 1e3), (2, 1.0), (3, 1e-3), (3 + 8, 1e-3), (5, None)])
+def test_lengths_are_in_the_unit_that_the_file_states(tmp_path, code, unit):
+    affine = np.array([[0, 2, 0, -7], [-3, 0, 0, 5], [0, 0, 4, 1], [0, 0, 0, 1.0]])
+    part = open_nifti(write_nifti(tmp_path / "a.nii", ramp(), affine, xyzt_units=code))
+    np.testing.assert_allclose(part.geometry.matrix, np.vstack([affine[:3] * (unit or 1), affine[3:]]))
+    assert part.geometry.unit == unit
+
+
+def test_what_is_written_beside_a_volume_has_its_unit(tmp_path):
+    affine = np.diag([2.0, 3.0, 4.0, 1.0])
+    for forms in ((1, 0), (0, 1), (1, 1)):
+        path = write_nifti(tmp_path / "a.nii", ramp(), affine, xyzt_units=3)
+        image = nibabel.load(path)
+        image.set_qform(affine, forms[0])
+        image.set_sform(affine, forms[1])
+        image.to_filename(tmp_path / "b.nii")
+        part = open_nifti(tmp_path / "b.nii")
+        write_volume(tmp_path / "c.nii", part, "|u1", part.planes(0, range(5)))
+        written = nibabel.load(tmp_path / "c.nii")
+        assert written.header.get_xyzt_units()[0] == "micron"
+        np.testing.assert_allclose([written.get_qform(), written.get_sform()], [affine] * 2, atol=1e-6)

@@ -121,3 +121,17 @@ def test_a_pipe_among_the_labels_does_not_block(folder, suffix):
     os.mkfifo(folder / "pipes" / "p0" / f"ct.{suffix}")
     with pytest.raises(LabelError, match=rf"ct\.{suffix} is not a file"):
         VolumeMasks(pool, folder / "pipes")
+
+
+@pytest.mark.parametrize(("unit", "factor"), [(0, 1.0), (3, 1.0), (2, 1e-3)])
+def test_labels_of_a_volume_in_micrometres_may_state_its_unit_another_one_or_none(tmp_path, unit, factor):
+    affine = np.diag([20.0, 20, 30, 1])
+    write_nifti(tmp_path / "images" / "a.nii", ramp(), affine, xyzt_units=3)
+    write_nifti(tmp_path / "labels" / "a.nii", ramp() % 3, np.diag([*np.diag(affine)[:3] * factor, 1]), xyzt_units=unit)
+    pool = alkit.VolumePool(tmp_path / "images", size=16, fit="pad", spacing=0.01)
+    assert pool.frames(pool.ids[:1])[0].content.size == (8, 6)  # voxels of 0.02 mm
+    masks = alkit.pools.VolumeMasks(pool, tmp_path / "labels")
+    np.testing.assert_array_equal(np.sort(masks[pool.ids[0]].ravel()), np.sort((ramp() % 3)[:, :, 0].ravel()))
+    write_nifti(tmp_path / "labels" / "a.nii", ramp() % 3, affine, xyzt_units=2)
+    with pytest.raises(LabelError, match="another place"):
+        alkit.pools.VolumeMasks(pool, tmp_path / "labels")
