@@ -11,7 +11,7 @@ import docstring_parser
 
 from alkit.configuration.parameters import in_words, kinds_of
 from alkit.configuration.registry import Group, distribution, find, list_plugins, load, parameters_of, version
-from alkit.errors import ConfigurationError
+from alkit.errors import ConfigurationError, one_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +94,13 @@ def _described(metadata: tuple[str, str, str, str], factory: Callable[..., objec
     kinds = kinds_of(factory)
     return Description(
         *metadata,
-        summary=_without_roles(text.partition("\n")[0]),
+        summary=one_line(_without_roles(text.partition("\n")[0])),
         parameters=tuple(
             Parameter(
                 entry.name,
                 in_words(kinds[entry.name]) if entry.name in kinds else _annotation(entry),
                 None if entry.default is entry.empty else _default(entry.default),
-                _without_roles(" ".join(meaning_of.get(entry.name, "").split())),
+                one_line(_without_roles(" ".join(meaning_of.get(entry.name, "").split()))),
             )
             for entry in parameters_of(metadata[0], factory, group).values()
         ),
@@ -117,7 +117,7 @@ def _without_roles(text: str) -> str:
 
 
 def _annotation(entry: inspect.Parameter) -> str:
-    return entry.annotation if isinstance(entry.annotation, str) else ""
+    return one_line(entry.annotation) if isinstance(entry.annotation, str) else ""
 
 
 def _default(value: object) -> str:

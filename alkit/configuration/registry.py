@@ -19,7 +19,7 @@ from typing import cast
 
 from alkit.configuration.parameters import convert, in_words, kinds_of
 from alkit.configuration.parts import PARTS
-from alkit.errors import AlkitError, ConfigurationError, UnknownNameError, nearest
+from alkit.errors import AlkitError, ConfigurationError, UnknownNameError, nearest, one_line
 
 RESERVED = frozenset({*PARTS, "reconstruction"})
 """Names that mean a part of alkit in a strategy file (:mod:`alkit.strategies.toml`); a strategy needs its full name."""
@@ -121,7 +121,7 @@ def _metadata(point: EntryPoint, field: str) -> str:
         value = getattr(point.dist, field, None)
     except Exception:
         return "?"
-    return value if isinstance(value, str) and value else "?"
+    return one_line(value) if isinstance(value, str) and value else "?"
 
 
 def owner_of(thing: object) -> str:

@@ -18,6 +18,9 @@ from alkit.protocols import HasStored, Pool
 from alkit.values.ids import check_ids
 from alkit.values.label_spec import size_text
 
+TYPES = ("|u1", "<u2", "<f4")
+"""Types of the pixels of images, by their texts in NumPy."""
+
 BLOCK = 2**22
 """Bytes of images that are checked at once."""
 
@@ -208,12 +211,31 @@ def reads_otherwise(pool: Pool, other: Pool, name: str) -> Iterator[str]:
             f"The images of {name} are scaled by scale={theirs!r} and those of the pool by scale={ours!r}, so the "
             f"model sees other values than in its training. Try: scale={ours!r}."
         )
+    elif ours == theirs == "full" and (own := stored_type(pool)) != (stored := stored_type(other)):
+        yield (
+            f"The images of {name} are of the type {np.dtype(stored)} and those of the pool of {np.dtype(own)}, and "
+            "scale='full' divides by the greatest value of a type, which both would have to use in the same way. "
+            f"Try: images of the type {np.dtype(own)}."
+        )
     (_, *size), (_, *found) = image_shape(pool), image_shape(other)
     if size != found:
         yield (
             f"The images of {name} are read at {size_text(found)} pixels and those of the pool at {size_text(size)}, "
             "so the model sees objects of other sizes than in its training. Try: the same size=."
         )
+
+
+def stored_type(pool: Pool) -> str | None:
+    """Return the type of a pool's pixels before they are scaled, by its text in NumPy; None if it is not known.
+
+    It is that of 8 or 16 bits, or of 32-bit floating-point numbers.
+
+    >>> from alkit import ArrayPool
+    >>> stored_type(ArrayPool(np.zeros((1, 8, 8), np.uint8)))
+    '|u1'
+    """
+    found = pool.stored(list(pool.ids)[:1]) if isinstance(pool, HasStored) and len(pool.ids) else None
+    return None if found is None or found[0].dtype.str not in TYPES else str(found[0].dtype.str)
 
 
 def _scale_of(pool: Pool) -> str | None:

@@ -19,6 +19,9 @@ QUEUE = "queue"
 CODE = "code"
 """Name of the fact that holds digests of the user's code behind each part, by address, and versions of its packages."""
 
+PIXELS = "pixels"
+"""Name of the fact that holds the type of the pool's pixels before they are scaled, by its text in NumPy, or None."""
+
 INSTRUCTIONS = "instructions"
 """Name of the fact that holds what the lead of a campaign tells the annotators."""
 
@@ -286,6 +289,7 @@ _FORMS: dict[str, Callable[[Any], bool]] = {
     "images": lambda value: value is None or _is_texts(value),
     "moved": lambda value: isinstance(value, dict),
     INSTRUCTIONS: lambda value: isinstance(value, str),
+    PIXELS: lambda value: value in (None, "|u1", "<u2", "<f4"),
     "keep": lambda value: value in ("best", "all"),
     "mask_form": lambda value: isinstance(value, dict),
     "meanings": _is_texts,

@@ -18,7 +18,7 @@ from alkit.configuration.versions import MISSING, NO_PARAMETER
 from alkit.errors import AlkitError, ConfigurationError, ResumeError, StoreError
 from alkit.labels.joining import Join, one
 from alkit.pools.base import whole_pool
-from alkit.pools.checks import image_shape
+from alkit.pools.checks import image_shape, stored_type
 from alkit.pools.digests import digest
 from alkit.protocols import HasDigests, HasSubsets, Pool
 from alkit.record.agreed import Agreed
@@ -35,6 +35,7 @@ from alkit.record.changing import (
     restart,
 )
 from alkit.record.choices import has_other_images, kept_choices
+from alkit.record.facts import PIXELS
 from alkit.record.held import apart
 from alkit.record.left_out import left_out_now
 from alkit.record.removing import REMOVED, without_removed
@@ -128,6 +129,7 @@ class Settings:
                     offered = pool.ids
                 recorded = self._store.fact("configuration")
                 facts = {"configuration": configuration, "declared": declared, "seed": seed, "threads": _threads()}
+                facts[PIXELS] = stored_type(pool)
                 kept = kept_choices(self._store, None if classes is None else written_form(as_spec(classes)))
                 begun = self._store.has_queries() or self._store.has_answers()  # answers that nobody asked for
                 if recorded and not begun and (change or has_other_images(self._store, recorded, configuration)):
@@ -326,6 +328,12 @@ class Settings:
         """Channels, height and width of the pool's images; a :class:`KeyError` before the pool is declared."""
         pool = self._store.fact("configuration")["pool"]
         return pool["channels"], pool["height"], pool["width"]
+
+    @property
+    def pixels(self) -> str | None:
+        """The type of the pool's pixels before they are scaled; None if it is not known."""
+        found = self._store.fact(PIXELS)
+        return None if found is None else str(found)
 
     @property
     def schedule(self) -> Schedule | None:

@@ -31,7 +31,7 @@ from alkit.rng import threads
 from alkit.sharing.worker import Tick
 from alkit.sharing.workers import Workers, check_workers
 from alkit.trained.fitting import fitting_probabilities
-from alkit.trained.model import TrainedModel, check_trained
+from alkit.trained.model import TrainedModel, check_trained, check_type
 from alkit.trained.output import class_row, prepare_output, write_classes
 from alkit.trained.shared import Said, write_shared
 from alkit.trained.tiles import predict_tiles
@@ -206,6 +206,7 @@ def _input(model: TrainedModel, pixels: Pixels, path: Path) -> npt.NDArray[np.fl
             expected=str(model.shape),
             hint="resize it, or save it with the same colours and bits",
         )
+    check_type(pixels.dtype, model.reading, path)
     scaled: npt.NDArray[np.float32] = scale_pixels(pixels[None], model.reading.scale)
     return scaled
 

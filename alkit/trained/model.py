@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from alkit.arguments.checked import checked
 from alkit.arguments.returned import check_returned
 from alkit.configuration.addresses import address_of
 from alkit.configuration.construct import build
 from alkit.configuration.forms import Written
-from alkit.errors import ConfigurationError, QueryError, StoreError
+from alkit.errors import ConfigurationError, ImageError, QueryError, StoreError
 from alkit.evaluation.meanings import DIRECTIONS
 from alkit.pools.base import Subset
 from alkit.pools.deep import Pages
@@ -43,7 +45,10 @@ from alkit.values.rounds import RoundResult
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How image files are read: the parameters of :class:`alkit.ImagePool` with the same names."""
+    """How image files are read: the parameters of :class:`alkit.ImagePool` with the same names.
+
+    `type` is that of the pixels before they are scaled, by its text in NumPy; None if it is not known.
+    """
 
     size: Size | None
     grayscale: bool
@@ -51,11 +56,15 @@ class Reading:
     path: str
     fit: Fit = "squash"
     pages: Pages | None = None
+    type: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TileReading:
-    """How large images are cut into tiles: the parameters of :class:`alkit.TilePool` with the same names."""
+    """How large images are cut into tiles: the parameters of :class:`alkit.TilePool` with the same names.
+
+    `type` is that of the pixels before they are scaled, by its text in NumPy; None if it is not known.
+    """
 
     tile: Size
     stride: Size
@@ -64,6 +73,7 @@ class TileReading:
     mpp: float | None
     grayscale: bool
     scale: Scale
+    type: str | None = None
 
     def source(self, folder: Path) -> Tiles:
         """Return the source of the tiles of all images in a folder."""
@@ -149,6 +159,24 @@ class TrainedModel:
     learner: Learner | None = None
 
 
+def check_type(pixels: np.dtype[Any], reading: Reading | TileReading, path: Path) -> None:
+    """Refuse images of another type than those that a model was trained on, if they are scaled by the type.
+
+    Raises
+    ------
+    ImageError
+        They are of another type.
+    """
+    if reading.scale == "full" and reading.type is not None and pixels != np.dtype(reading.type):
+        raise ImageError(
+            f"{path} has pixels of another type than the images that the model was trained on, which scale='full' "
+            "divides by the greatest value of their type",
+            got=pixels,
+            expected=np.dtype(reading.type),
+            hint="save it with as many bits, and the same range of values",
+        )
+
+
 def check_trained(model: object) -> None:
     """Raise a :class:`ConfigurationError` unless `model` is a :class:`TrainedModel`."""
     if not isinstance(model, TrainedModel):
@@ -217,11 +245,12 @@ def trained_model(
                     raise
                 continue
             settings.check_complete()
-            origin, spec, threads, shape = (
+            origin, spec, threads, shape, pixels = (
                 _origin(record, number),
                 settings.spec,
                 record.fact("threads"),
                 settings.shape,
+                settings.pixels,
             )
             if model_of(record, wanted) == found:
                 break
@@ -241,10 +270,10 @@ def trained_model(
         predictor,
         spec,
         shape,
-        _reading(form),
+        _reading(form, pixels),
         threads,
         origin,
-        _tiles(form),
+        _tiles(form, pixels),
         _slicing(form),
         learner,
     )
@@ -282,21 +311,21 @@ def _learner(form: Written, store: str | os.PathLike[str]) -> Learner:
     return learner
 
 
-def _reading(form: Written) -> Reading | None:
+def _reading(form: Written, pixels: str | None) -> Reading | None:
     """Return how a pool reads files, from its written form. The folder need not exist."""
     if (own := _parameters(form, ImagePool)) is None:
         return None
     size, fit = own["size"], own.get("fit", "squash")
     whole = None if size is None else (size[0], size[1])
-    return Reading(whole, own["grayscale"], own["scale"], own["path"], fit, own.get("pages"))
+    return Reading(whole, own["grayscale"], own["scale"], own["path"], fit, own.get("pages"), pixels)
 
 
-def _tiles(form: Written) -> TileReading | None:
+def _tiles(form: Written, pixels: str | None) -> TileReading | None:
     """Return how a pool cuts images into tiles, from its written form."""
     if (own := _parameters(form, TilePool)) is None:
         return None
     tile, stride = ((own[name][0], own[name][1]) for name in ("tile", "stride"))
-    return TileReading(tile, stride, own["margin"], own["level"], own["mpp"], own["grayscale"], own["scale"])
+    return TileReading(tile, stride, own["margin"], own["level"], own["mpp"], own["grayscale"], own["scale"], pixels)
 
 
 def _slicing(form: Written) -> Slicing | None:

@@ -22,10 +22,11 @@ from alkit.pools.tiles.overview import Overview, overview_of
 from alkit.rng import threads
 from alkit.sharing.worker import Tick
 from alkit.sharing.workers import Workers
-from alkit.trained.model import TileReading, TrainedModel
+from alkit.trained.model import TileReading, TrainedModel, check_type
 from alkit.trained.output import prepare_output
 from alkit.trained.shared import Said, write_shared
 from alkit.trained.stitching import stitched_rows
+from alkit.values.frames import Box
 from alkit.values.label_spec import Mask, Size
 from alkit.values.progress import Report
 
@@ -87,6 +88,7 @@ def _write_tiles(
         try:
             with open_large(source / file.name, reading.grayscale) as large, threads(model.threads):
                 level = reading.source(source).level_of(large, source / file.name)
+                _check_kind(model, reading, large, source / file.name)
                 where = masks / f"{id}.tif", None if shown is None else shown / f"{id}.jpg"
                 _predict(model, reading, large, level, step, *where)
         except (ImageError, DataError, MissingDependencyError) as reason:
@@ -94,6 +96,19 @@ def _write_tiles(
         else:
             said.done.append(id)
         tick(1)
+
+
+def _check_kind(model: TrainedModel, reading: TileReading, large: LargeImage, path: Path) -> None:
+    """Refuse an image with other channels or another type than those that the model was trained on."""
+    corner = large.read(0, Box(0, 0, 1, 1))
+    if len(corner) != model.shape[0]:
+        raise ImageError(
+            f"{path} differs from the images that the model was trained on",
+            got=f"{len(corner)} channels",
+            expected=model.shape[0],
+            hint="save it with the same colours",
+        )
+    check_type(corner.dtype, reading, path)
 
 
 def _predict(

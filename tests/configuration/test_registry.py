@@ -529,3 +529,18 @@ def test_metadata_is_read_again_only_after_something_was_installed(tmp_path, mon
     (tmp_path / "late-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: late\nVersion: 1.0\n")
     (tmp_path / "late-1.0.dist-info" / "entry_points.txt").write_text("[alkit.strategies]\nlate = late:Late\n")
     assert registry.list_plugins(registry.STRATEGIES).keys() - before.keys() == {"late"}
+
+
+class Steers:
+    """Chooses \x1b[31mred."""
+
+    def __init__(self, width: int = 1) -> None:
+        """Set the width."""
+
+    select = staticmethod(choose)
+
+
+def test_descriptions_of_plugins_do_not_steer_the_terminal(installed):
+    installed(point("steers", "a\x1b[2J", f"{HERE}:Steers"))
+    (found,) = describe_all()
+    assert (found.summary, found.distribution) == ("Chooses \\x1b[31mred.", "a\\x1b[2J")

@@ -89,6 +89,14 @@ def test_pools_that_read_alike_have_no_difference():
     assert not list(reads_otherwise(pool, Bare(), "the test set"))
 
 
+def test_images_of_another_type_are_a_difference_if_they_are_scaled_by_their_type():
+    deep = (IMAGES.astype(np.uint16) * 16).astype(np.uint16)
+    (found,) = reads_otherwise(ArrayPool(IMAGES, IDS), ArrayPool(deep, IDS), "the test set")
+    assert "are of the type uint16 and those of the pool of uint8" in found
+    both = (ArrayPool(images, IDS, scale="minmax") for images in (IMAGES, deep))
+    assert not list(reads_otherwise(*both, "the test set"))
+
+
 def test_images_of_another_size_are_a_difference():
     (found,) = reads_otherwise(Bare(), Bare(images=IMAGES[..., :-1]), "the test set")
     assert "of the test set are read at" in found

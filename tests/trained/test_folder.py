@@ -180,6 +180,32 @@ def test_an_image_with_another_size_or_depth_than_in_training_is_reported(tmp_pa
     assert "got (channels, height, width) (3, 40, 40)" in outcome.failed["d"]  # 16 bits become three equal channels
 
 
+def test_an_image_of_another_type_is_refused_if_the_type_says_how_it_is_scaled(tmp_path, new):
+    model = trained_model(made(tmp_path, scale="full"))
+    outcome = predict_folder(model, new, tmp_path / "out")
+    assert outcome.done == ("a", "b.v2", "ward.3/c")
+    assert "d.tif has pixels of another type" in outcome.failed["d"]
+    assert "got uint16, expected uint8" in outcome.failed["d"]
+
+
+def test_a_large_image_of_another_type_or_with_other_channels_is_refused(tmp_path, new):
+    images, masks = alkit.synthetic.lesions(3, size=40, seed=1)
+    (tmp_path / "large").mkdir()
+    for row, image in enumerate(images[:, 0]):
+        Image.fromarray(image).save(tmp_path / "large" / f"{row}.png")
+    pool = alkit.TilePool(tmp_path / "large", tile=20, foreground="all", cache=tmp_path / "cache")
+    labels = {id: np.zeros((20, 20), np.uint8) for id in pool.ids}
+    learner = alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 4)), steps=(1, 1))
+    experiment = alkit.Experiment(pool, learner, alkit.strategy("random"), tmp_path / "r.db", classes=("skin", "lesion"))
+    experiment.tell({id: labels[id] for id in experiment.ask(4)})
+    experiment.fit()
+    tifffile.imwrite(new / "e.tif", np.zeros((4, 30, 30), np.uint8), photometric="minisblack", planarconfig="separate")
+    outcome = predict_folder(trained_model(tmp_path / "r.db"), new, tmp_path / "out", overlays=False)
+    assert outcome.done == ("a", "b.v2", "ward.3/c")
+    assert set(outcome.failed) == {"d", "e"}
+    assert "16" in outcome.failed["d"]
+
+
 def test_existing_files_are_overwritten_only_on_request(record, new, tmp_path):
     out, model = tmp_path / "out", trained_model(record)
     (out / "masks" / "ward.3").mkdir(parents=True)
