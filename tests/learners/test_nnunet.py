@@ -5,6 +5,8 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +117,50 @@ print(json.dumps({"stage": "fit", "fold": 0, "epoch": 1, "loss": 0.5}), flush=Tr
 print("planning\\nRuntimeError: out of \\x1b[31mspace", file=sys.stderr)
 sys.exit(7)
 """
+
+
+SERVER = """
+import json, sys, time
+import numpy as np
+print(json.dumps({"ready": True}), flush=True)
+for line in sys.stdin:
+    request = json.loads(line)
+    images = np.load(request["images"])
+    time.sleep(0.2)
+    np.save(request["out"], np.stack([images[:, 0], 1 - images[:, 0]], axis=1)[None])
+    print(json.dumps({"done": True}), flush=True)
+"""
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """Return a model whose process gives the first channel as the probability of the first class."""
+    (tmp_path / "server.py").write_text(SERVER)
+    monkeypatch.setattr(process, "DRIVER", tmp_path / "server.py")
+    return NNUNetPredictor({"dataset": {"channel_names": {"0": "a"}, "labels": {"background": 0, "b": 1}}}, ({},))
+
+
+def test_an_answer_that_was_interrupted_is_not_that_to_the_next_images(served, monkeypatch):
+    first, second = (np.full((1, 1, 2, 2), value, np.float32) for value in (0.25, 0.75))
+    assert (served.probabilities(first)[:, 0] == 0.25).all()
+    with monkeypatch.context() as patch:
+
+        def interrupt(self):
+            raise KeyboardInterrupt
+
+        patch.setattr(process.Process, "messages", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            served.probabilities(first)
+    time.sleep(0.5)  # the former process would have answered
+    assert (served.probabilities(second)[:, 0] == 0.75).all()
+
+
+def test_several_threads_get_the_predictions_of_their_own_images(served):
+    images = [np.full((1, 1, 2, 2), value, np.float32) for value in (0.0, 0.25, 0.5, 0.75)]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(served.probabilities, images))
+    for given, probabilities in zip(images, found, strict=True):
+        np.testing.assert_array_equal(probabilities[:, 0], given[:, 0])
 
 
 def test_a_failure_is_an_error_with_the_end_of_the_log(tmp_path, monkeypatch):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import threading
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -149,11 +151,17 @@ class NNUNetPredictor:
         }
         return safetensors.save(tensors, metadata={FACTS: json.dumps([len(self.weights), dict(self.facts)])})
 
-    @cached_property
+    @property
     def _server(self) -> _Server:
-        server = _Server(self)
-        weakref.finalize(self, server.close)
-        return server
+        number = os.getpid()  # after a fork, a process needs its own
+        if number not in self._servers:
+            server = self._servers[number] = _Server(self)
+            weakref.finalize(self, server.close)
+        return self._servers[number]
+
+    @cached_property
+    def _servers(self) -> dict[int, _Server]:
+        return {}
 
 
 class NNUNetPosterior:
@@ -177,7 +185,11 @@ class NNUNetPosterior:
 
 
 class _Server:
-    """The process that predicts by a model: it is started by the first prediction, and lives as long as the model."""
+    """The process that predicts by a model: it is started by the first prediction, and lives as long as the model.
+
+    Several threads may ask it. After an error or an interruption it is started again: the next request must not get the
+    answer to this one.
+    """
 
     def __init__(self, predictor: NNUNetPredictor) -> None:
         self._folder = make_temporary_folder()
@@ -185,7 +197,9 @@ class _Server:
         for path, weights in zip(paths, predictor.weights, strict=True):
             torch.save(dict(weights), path)
         (self._folder / "facts.json").write_text(json.dumps(dict(predictor.facts)), "utf-8")
-        job = {
+        self._owner, self._lock, self._python = os.getpid(), threading.Lock(), predictor.placement.python
+        self._process: Process | None = None
+        self._job = {
             "task": "serve",
             "folder": str(self._folder),
             "weights": [str(path) for path in paths],
@@ -193,23 +207,34 @@ class _Server:
             "device": predictor.placement.device,
             "threads": torch.get_num_threads(),
         }
-        self._process = Process(job, self._folder, predictor.placement.python)
-        for _ in self._process.messages():  # until it is ready
-            pass
 
     def predict(self, images: Images) -> npt.NDArray[np.float32]:
         given, made = self._folder / "images.npy", self._folder / "probabilities.npy"
-        np.save(given, np.ascontiguousarray(images, np.float32))
-        self._process.ask({"images": str(given), "out": str(made)})
-        found: npt.NDArray[np.float32] = np.load(made, allow_pickle=False)
-        given.unlink()
-        made.unlink()
+        with self._lock:
+            try:
+                if self._process is None:
+                    self._process = Process(self._job, self._folder, self._python)
+                    for _ in self._process.messages():  # until it is ready
+                        pass
+                np.save(given, np.ascontiguousarray(images, np.float32))
+                self._process.ask({"images": str(given), "out": str(made)})
+                found: npt.NDArray[np.float32] = np.load(made, allow_pickle=False)
+            except BaseException:
+                if self._process is not None:
+                    self._process.kill()
+                    self._process = None
+                raise
+            given.unlink()
+            made.unlink()
         return found
 
     def close(self) -> None:
         import shutil
 
-        self._process.close()
+        if self._owner != os.getpid():  # of the process that was forked
+            return
+        if self._process is not None:
+            self._process.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 

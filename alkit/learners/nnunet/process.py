@@ -127,6 +127,11 @@ class Process:
         lines = [line.strip() for line in self.log.read_text("utf-8", "replace").splitlines() if line.strip()]
         return one_line(" | ".join(lines[-4:]))[-TAIL:] or "its log is empty"
 
+    def kill(self) -> None:
+        """End the process at once, whatever it does."""
+        self._process.kill()
+        self.close()
+
     def close(self) -> None:
         """End the process. It ends by itself, too, if this process is killed."""
         if self._process.stdin is not None and not self._process.stdin.closed:
