@@ -217,6 +217,9 @@ class OfTorchmetrics:
         self._metric = copy.deepcopy(metric)
         self._metric.reset()
         self._form = getattr(metric, "input_format", None)
+        self._planes = max(len(spec.classes), getattr(metric, "num_classes", None) or 0)
+        if self._form in ("index", "mixed") and spec.ignore is not None:  # an ignored pixel has no index
+            self._form = self._metric.input_format = "one-hot"
         self._binary = type(metric).__name__.startswith("Binary")
         self._ignore = spec.ignore
         self._added = False
@@ -234,8 +237,9 @@ class OfTorchmetrics:
             classes = np.where(False if ignored is None else ignored, 0, batch.predicted).astype(np.int64)
             given = torch.from_numpy(classes)
             if self._form == "one-hot":
+                counted = torch.from_numpy(~ignored if ignored is not None else np.ones(batch.truth.shape, bool))
                 given, truth = (
-                    torch.nn.functional.one_hot(masks, len(self._spec.classes)).movedim(-1, 1)
+                    (torch.nn.functional.one_hot(masks, self._planes) * counted[..., None]).movedim(-1, 1)
                     for masks in (given, truth)
                 )
         else:
