@@ -13,6 +13,7 @@ from alkit.cli.printing import echo
 from alkit.cli.stores import Record
 
 if TYPE_CHECKING:
+    import uvicorn
     from starlette.applications import Starlette
 
 TOKEN = "ALKIT_PAGE_TOKEN"
@@ -97,11 +98,16 @@ def _listening(host: str, port: int) -> socket.socket:
         ) from reason
 
 
-def _run(app: Starlette, listener: socket.socket) -> None:
+def server_of(app: Starlette) -> uvicorn.Server:
+    """Return the server of an application."""
     import uvicorn
+
+    from alkit.pages.impatient import ImpatientProtocol
 
     config = uvicorn.Config(
         app,
+        http=ImpatientProtocol,
+        ws="none",
         lifespan="off",
         log_level="warning",
         access_log=False,  # it would contain the token
@@ -110,7 +116,11 @@ def _run(app: Starlette, listener: socket.socket) -> None:
         limit_concurrency=100,
         timeout_graceful_shutdown=3,
     )
+    return uvicorn.Server(config)
+
+
+def _run(app: Starlette, listener: socket.socket) -> None:
     try:
-        uvicorn.Server(config).run(sockets=[listener])
+        server_of(app).run(sockets=[listener])
     except KeyboardInterrupt:
         return

@@ -1,12 +1,16 @@
 """The page of a campaign as a web application: who gets it, under which names, and with which headers."""
 
+import http.client
 import re
+import socket
 import threading
 
 import pytest
 from starlette.testclient import TestClient
 
+from alkit.cli import serve
 from alkit.errors import StoreError
+from alkit.pages import impatient
 from alkit.pages.live import LivePage
 from alkit.pages.serving import application
 from alkit.report.page import render, style_digest
@@ -57,7 +61,7 @@ def test_with_a_token_only_those_who_have_it_see_the_page():
     reader = client(token=TOKEN)
     entered = reader.get(f"/?token={TOKEN}")
     assert (entered.status_code, entered.headers["location"]) == (303, "/")  # so that the address no longer shows it
-    assert re.search("(?i)httponly.*samesite=strict", entered.headers["set-cookie"])
+    assert re.search("(?i)httponly.*samesite=lax", entered.headers["set-cookie"])
     assert reader.get("/").status_code == 200
 
 
@@ -134,3 +138,29 @@ def test_while_a_page_is_made_others_get_the_former_one():
     go.set()
     maker.join()
     assert page.html() == b"100"
+
+
+def test_connections_without_a_whole_request_do_not_keep_others_out(monkeypatch):
+    monkeypatch.setattr(impatient, "PATIENCE", 0.3)
+    page = LivePage(lambda memory: b"a page")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        server = serve.server_of(application(page))
+        served = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        served.start()
+        waiting = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(110)]
+        for one in waiting[::2]:
+            one.sendall(b"GET / HTTP/1.1\r\nHost: local")
+        for one in waiting:
+            try:
+                assert b"page" not in one.recv(1000)  # the end of the connection, or a refusal
+            except ConnectionResetError:
+                pass
+            one.close()
+        answer = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        for _ in range(2):
+            answer.request("GET", "/")
+            assert answer.getresponse().read() == b"a page"
+        answer.close()
+        server.should_exit = True
+        served.join(10)
