@@ -110,7 +110,8 @@ def application(
             if not _same(request.query_params.get("token", ""), token):
                 return PlainTextResponse("This page needs the token that alkit serve has printed.\n", 401)
             found = RedirectResponse(request.url.path, 303)
-            found.set_cookie(COOKIE, token, httponly=True, samesite="lax")  # also if a link in a mail on the web led here
+            # "strict" would ask again for the token if a link on another page, such as a mail, led here.
+            found.set_cookie(COOKIE, token, httponly=True, samesite="lax")
             return found
         try:
             html = await run_in_threadpool(page.html)

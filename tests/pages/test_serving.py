@@ -4,6 +4,7 @@ import http.client
 import re
 import socket
 import threading
+from contextlib import suppress
 
 import pytest
 from starlette.testclient import TestClient
@@ -152,10 +153,8 @@ def test_connections_without_a_whole_request_do_not_keep_others_out(monkeypatch)
         for one in waiting[::2]:
             one.sendall(b"GET / HTTP/1.1\r\nHost: local")
         for one in waiting:
-            try:
+            with suppress(ConnectionResetError):
                 assert b"page" not in one.recv(1000)  # the end of the connection, or a refusal
-            except ConnectionResetError:
-                pass
             one.close()
         answer = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         for _ in range(2):

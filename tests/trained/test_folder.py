@@ -189,14 +189,15 @@ def test_an_image_of_another_type_is_refused_if_the_type_says_how_it_is_scaled(t
 
 
 def test_a_large_image_of_another_type_or_with_other_channels_is_refused(tmp_path, new):
-    images, masks = alkit.synthetic.lesions(3, size=40, seed=1)
+    images, _ = alkit.synthetic.lesions(3, size=40, seed=1)
     (tmp_path / "large").mkdir()
     for row, image in enumerate(images[:, 0]):
         Image.fromarray(image).save(tmp_path / "large" / f"{row}.png")
     pool = alkit.TilePool(tmp_path / "large", tile=20, foreground="all", cache=tmp_path / "cache")
     labels = {id: np.zeros((20, 20), np.uint8) for id in pool.ids}
     learner = alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 4)), steps=(1, 1))
-    experiment = alkit.Experiment(pool, learner, alkit.strategy("random"), tmp_path / "r.db", classes=("skin", "lesion"))
+    classes = ("skin", "lesion")
+    experiment = alkit.Experiment(pool, learner, alkit.strategy("random"), tmp_path / "r.db", classes=classes)
     experiment.tell({id: labels[id] for id in experiment.ask(4)})
     experiment.fit()
     tifffile.imwrite(new / "e.tif", np.zeros((4, 30, 30), np.uint8), photometric="minisblack", planarconfig="separate")
