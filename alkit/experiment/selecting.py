@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -73,9 +74,11 @@ def top_up(parts: Parts, model: LastModel, n: int | None, hours: float | None = 
         missing = wanted - waiting
         if parts.open_queries():
             missing = min(missing, _most(parts))
+        size = {QUEUE: lambda before: wanted or before}  # a call that failed records nothing
         if missing > 0:
-            select(parts, model, missing)
-        parts.store.revise(QUEUE, lambda before: wanted or before)  # a call that failed records nothing
+            select(parts, model, missing, size)
+        else:
+            parts.store.revise_all(size)
         return tuple(query.id for query in parts.open_queries())
 
 
@@ -98,8 +101,12 @@ def _number_for(parts: Parts, model: LastModel, seconds: float) -> int:
 
 
 @on_one_connection
-def select(parts: Parts, model: LastModel, n: int) -> tuple[str, ...]:
+def select(
+    parts: Parts, model: LastModel, n: int, facts_now: Mapping[str, Callable[[Any], Any]] | None = None
+) -> tuple[str, ...]:
     """Have the strategy select `n` candidates, and record them as queries; return their ids by rank.
+
+    Facts are replaced in the same transaction, as :meth:`Store.revise` does it.
 
     Images that are open count as labelled for the strategy: their labels come without another selection. Some of the
     `n` are images of the audit set, if there is one, in places drawn at random: :mod:`alkit.experiment.audit`.
@@ -114,7 +121,7 @@ def select(parts: Parts, model: LastModel, n: int) -> tuple[str, ...]:
     with parts.settings.threads():
         pseudo_labels = _predict_pseudo_labels(parts, model, chosen.pseudo)
     parts.settings.agreed.check()  # a strategy of the user may have removed an image
-    parts.store.add_queries(assign(parts.store, chosen.queries), pseudo_labels)
+    parts.store.add_queries(assign(parts.store, chosen.queries), pseudo_labels, facts_now=facts_now)
     parts.report(Progress("ask", n, n))
     return tuple(query.id for query in chosen.queries)
 

@@ -1,10 +1,13 @@
 """A queue that is topped up while images wait for an answer."""
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
 
 import alkit
 from alkit.errors import ConfigurationError
+from alkit.record.database import Database
 from alkit.record.store import Store
 from alkit.testing import Brightness
 from alkit.values import State
@@ -36,6 +39,31 @@ def test_a_queue_is_topped_up_and_no_open_image_is_selected_again():
     assert len({query.id for query in experiment._parts.store.queries()}) == 10
     assert len(experiment.top_up(9)) == 6  # no more are left
     assert experiment.candidates == ()
+
+
+def test_the_size_of_a_queue_is_recorded_with_its_queries(tmp_path, monkeypatch):
+    experiment, ends = campaign(tmp_path / "c.db"), 0
+    end = Database._write_journal
+
+    def die(database, connection):
+        nonlocal ends
+        ends += 1
+        if ends == 2:
+            raise KeyboardInterrupt
+        return end(database, connection)
+
+    add = experiment._parts.store.add_queries
+
+    def begin(*arguments, **more):
+        monkeypatch.setattr(Database, "_write_journal", die)
+        return add(*arguments, **more)
+
+    experiment._parts.store.add_queries = begin
+    with suppress(KeyboardInterrupt):
+        experiment.top_up(4)
+    monkeypatch.undo()
+    store = Store(tmp_path / "c.db")
+    assert (len(store.queries()), store.fact("queue")) == (4, 4)
 
 
 def test_images_that_are_open_count_as_labelled_for_the_strategy():
@@ -98,7 +126,7 @@ def test_a_queue_that_was_topped_up_by_a_killed_process_has_no_doubles(tmp_path,
     a, *_ = expected.top_up(3)
     tell(expected, a)
     ids = expected.top_up(3)
-    steps = ("revise", "add_queries", "count_ranks", "rounds", "snapshot")
+    steps = ("add_queries", "count_ranks", "rounds", "snapshot")
     for number, step in enumerate(steps):
         store = tmp_path / f"{number}.db"
         experiment = campaign(store)
