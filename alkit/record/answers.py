@@ -294,6 +294,9 @@ class Answers:
             if review is not None and last is not None:  # it is a later answer, whatever time its file has
                 revision = max(revision or 0, last.revision + 1)
             draft = replace(draft, revision=revision or 0)
+        if unasked is None and review is None and last is not None and not again:
+            corrected = history.corrected(answer, draft, last)
+            draft = draft if corrected is None else replace(draft, query=place_of(corrected.query))
         if unasked is not None and draft.kind == "label" and not again and not revise:
             check_unasked(draft.id, history.all_of(draft.id))
         if last is not None and not revise and review is None:

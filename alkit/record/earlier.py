@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from alkit.record.columns import storable_text
-from alkit.record.reviews import answered_review, asked_again
+from alkit.record.reviews import answered_review, asked_again, corrected_review
 from alkit.record.revisions import EARLIEST, UNKNOWN, revision_at
 from alkit.record.states import Asked, Recorded, latest
 from alkit.record.store import Store
@@ -85,6 +85,12 @@ class Earlier:
         if draft.revision < EARLIEST:
             since = -1 if last is None else last.revision + 1
         return None if draft.revision < since or (answer.exported and again) else review
+
+    def corrected(self, answer: Answer, draft: Recorded, last: Recorded) -> Asked | None:
+        """Return the review whose answer, the `last` of its annotator, the draft replaces; None if there is none."""
+        if draft.kind not in ("label", "skip") or draft.revision <= last.revision:
+            return None
+        return corrected_review(answer.query, last, self.asked.get(draft.id, ()))
 
     def last(self, id: str, annotator: str) -> Recorded | None:
         """Return the annotator's valid answer with the greatest revision."""

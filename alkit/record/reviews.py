@@ -1,8 +1,8 @@
 """Reviews: queries that ask again for an image that has a label.
 
 A review is a query with the purpose ``review``. It is closed by an answer that was given to it, also by one that equals
-an earlier answer: the answer's row names the query. Reviews are no part of the states of other queries, and no training
-waits for them.
+an earlier answer: the answer's row names the query. So does the row of an answer by which its annotator replaces it.
+Reviews are no part of the states of other queries, and no training waits for them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def asked_again(asked: Iterable[Asked]) -> list[Asked]:
     return [entry for entry in asked if entry.is_review and not entry.withdrawn]
 
 
-def find_open_reviews(asked: Iterable[Asked], answers: Iterable[Recorded]) -> tuple[Asked, ...]:
+def find_open_reviews(asked: Iterable[Asked], answers: Sequence[Recorded]) -> tuple[Asked, ...]:
     """Return the reviews that lack an answer, in the order of `asked`."""
     if not (reviews := asked_again(asked)):
         return ()
@@ -43,11 +43,22 @@ def find_open_reviews(asked: Iterable[Asked], answers: Iterable[Recorded]) -> tu
     )
 
 
-def answers_to_reviews(reviews: Iterable[Asked], answers: Iterable[Recorded]) -> dict[str, list[Recorded]]:
-    """Return by the place of each review the answers to it that count, in the order of recording."""
+def answers_to_reviews(reviews: Iterable[Asked], answers: Sequence[Recorded]) -> dict[str, list[Recorded]]:
+    """Return by the place of each review the answers to it that count, in the order of recording.
+
+    Those that were taken back do not count.
+    """
     found: dict[str, list[Recorded]] = {place_of(entry.query): [] for entry in reviews}
+    if not found:
+        return found
+    until: dict[tuple[str, str], int] = {}
     for answer in answers:
-        if answer.query in found and answer.counts:
+        if answer.kind == "withdrawal":
+            key = answer.id, answer.annotator
+            until[key] = max(answer.revision, until.get(key, answer.revision))
+    for answer in answers:
+        taken_back = answer.revision < until.get((answer.id, answer.annotator), answer.revision)
+        if answer.query in found and answer.counts and not taken_back:
             found[answer.query].append(answer)
     return found
 
@@ -77,6 +88,22 @@ def answered_review(
     return None
 
 
+def corrected_review(answer_key: str, last: Recorded, asked: Iterable[Asked]) -> Asked | None:
+    """Return the review that somebody's last answer to an image was for, if a new answer replaces it; None otherwise.
+
+    Parameters
+    ----------
+    answer_key:
+        Key of the query that the new answer names; empty if it names none.
+    asked:
+        The queries of the image.
+    """
+    for entry in asked_again(asked):
+        if last.counts and place_of(entry.query) == last.query and (not answer_key or answer_key in entry.query.keys):
+            return entry
+    return None
+
+
 def decided_by_review(
     asked: Iterable[Asked], answers: Iterable[Recorded], known: Mapping[str, Answered]
 ) -> dict[str, Recorded]:
@@ -94,22 +121,21 @@ def decided_by_review(
         places.setdefault(entry.query.id, set()).add(place_of(entry.query))
     if not places:
         return {}
-    last: dict[str, Recorded] = {}
-    given: dict[tuple[str, str], set[str | None]] = {}  # by image and annotator the labels before the review
-    new: set[str] = set()
-    for answer in answers:
-        if answer.id not in places or answer.kind != "label":
-            continue
-        own = given.setdefault((answer.id, answer.annotator), set())
-        if answer.query in places[answer.id]:
-            last[answer.id] = answer
-            new.discard(answer.id)
-        elif answer.label not in own:
-            new.add(answer.id)
-        own.add(answer.label)
+    labels = [answer for answer in answers if answer.id in places and answer.kind == "label"]
+    last = {answer.id: answer for answer in labels if answer.query in places[answer.id]}
+    before: dict[tuple[str, str], set[str | None]] = {}  # by image and annotator the labels before the review's
+    for answer in labels:
+        if answer.id in last and answer.number < last[answer.id].number:
+            before.setdefault((answer.id, answer.annotator), set()).add(answer.label)
     found: dict[str, Recorded] = {}
     for id, answer in last.items():
-        current = [other for other in (known[id].labels if id in known else ()) if other.annotator == answer.annotator]
-        if current and current[0].label == answer.label and id not in new:
+        counted = known[id].labels if id in known else ()
+        current = [other for other in counted if other.annotator == answer.annotator]
+        is_new = any(
+            other.number > answer.number and other.label not in before.get((id, other.annotator), ())
+            for other in counted
+            if other.annotator != answer.annotator
+        )
+        if current and current[0].label == answer.label and not is_new:
             found[id] = current[0]
     return found

@@ -16,7 +16,7 @@ from alkit.oracles.annotations import AnnotatedImage, Content, Region
 from alkit.oracles.formats.answers import answers
 from alkit.record.database import Database
 from alkit.record.reviews import decided_by_review
-from alkit.values import Skip, State
+from alkit.values import Skip, State, Withdrawal
 
 CLASSES = ("skin", "lesion")
 _, MASKS = alkit.synthetic.lesions(12, size=16)
@@ -306,3 +306,55 @@ def test_classes_are_reviewed_with_the_first_answer_in_words():
     experiment.receive([Answer(id, 1 - int(id) % 2, "ben", query=entry.query.key)])
     (review,) = experiment.reviews()
     assert (review.outcome, review.agreement) == ("corrected", {"ann": 0.0})
+
+
+def test_what_replaces_an_answer_to_a_review_is_the_answer_to_it():
+    def reviewed(first):
+        experiment = _experiment(annotators=2, join="majority")
+        experiment.receive([Answer(id, _wrong(id), "ben") for id in experiment.open_ids])
+        (id,) = experiment.review(1, random=1, by="cid")
+        experiment.tell({id: first(id)}, annotator="cid")
+        return experiment, id
+
+    def found(experiment, id):
+        snapshot = experiment._parts.store.snapshot()
+        decided = decided_by_review(snapshot.asked, snapshot.answers, snapshot.known)
+        (review,) = experiment.reviews()
+        is_open = [entry.query.id for entry in snapshot.open_reviews] == [id]
+        return review.outcome, {id: answer.annotator for id, answer in decided.items()}, is_open
+
+    def near(id):
+        mask = MASKS[int(id)].copy()
+        mask[0, :2] = 1
+        return mask
+
+    experiment, id = reviewed(near)
+    assert found(experiment, id) == ("corrected", {id: "cid"}, False)  # with ben it does not agree
+    experiment.tell({id: MASKS[int(id)]}, annotator="cid", revise=True)
+    assert found(experiment, id) == ("corrected", {id: "cid"}, False)
+    assert experiment.reviews()[0].agreement["ann"] == 1.0
+    experiment.tell({id: Skip("hair")}, annotator="cid", revise=True)
+    assert found(experiment, id) == ("rejected", {}, False)
+    reasons = {answer.annotator: answer.rejected for answer in experiment.answers() if answer.id == id}
+    assert reasons == dict.fromkeys(("ann", "ben"), "cid says that it cannot be labelled: hair") | {"cid": None}
+    experiment.tell({id: near(id)}, annotator="cid", revise=True)
+    assert found(experiment, id) == ("corrected", {id: "cid"}, False)
+    experiment.tell({id: Withdrawal("by mistake")}, annotator="cid", revise=True)
+    assert found(experiment, id) == (None, {}, True)
+    experiment.tell({id: near(id)}, annotator="cid")
+    assert found(experiment, id) == ("corrected", {id: "cid"}, False)
+
+    experiment, id = reviewed(near)
+    (key,) = [standing.query.key for standing in experiment.standings() if standing.query.id == id]
+    (place,) = [answer.query for answer in experiment.answers() if answer.query]
+    older = [Answer(id, 0 * near(id), "cid", revision=0)]
+    experiment.receive(older)
+    experiment.receive([Answer(id, 0 * near(id), "ann", revision=0)])
+    assert found(experiment, id) == ("corrected", {id: "cid"}, False)  # they came late and change nothing
+    experiment.receive([Answer(id, 0 * near(id), "ben", revision=2)])
+    assert found(experiment, id)[1] == {}
+    experiment.reject(id, "sloppy", "ben")
+    assert found(experiment, id)[1] == {id: "cid"}
+    experiment.receive([Answer(id, MASKS[int(id)], "cid", revision=9, query=key)])
+    assert found(experiment, id)[1] == {}  # somebody labels the first query anew
+    assert [answer.query for answer in experiment.answers() if answer.annotator == "cid"] == [place, None, None]
