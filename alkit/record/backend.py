@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, ClassVar, Protocol
 
 import sqlalchemy as sa
@@ -112,6 +112,9 @@ class Backend(Protocol):
 
     def error(self, reason: Exception) -> StoreError:
         """Return the error to raise for one of the driver."""
+
+    def identity(self) -> Path | str:
+        """Return the record's file, or names of a record on a server that its copies do not have."""
 
     def exists(self) -> bool:
         """Whether there is a database with anything in it."""

@@ -22,6 +22,7 @@ from alkit.errors import ConfigurationError, StoreError, UnknownNameError, neare
 from alkit.record.address import VARIABLE
 from alkit.record.connections import AZURE, GCS, OBJECT_STORES, S3
 from alkit.record.files import Files
+from alkit.record.owner import check_owner, claim
 from alkit.record.places import LocalPlace, Place
 from alkit.record.remote import RemotePlace
 
@@ -49,18 +50,24 @@ _PASSWORD = re.compile(r"(?!\[)[^:/?#]*:(?!\d+/).*@", re.S)
 """A user and a password before a host. The password may have characters that end a host in a URL."""
 
 _marked: set[str] = set()  # the folders of records that this process has seen with their mark
+_owned: set[tuple[str, Path | str]] = set()  # these folders, and the records whose they are
 
 
 @dataclass(frozen=True)
 class _Elsewhere:
-    """The place of a record's files, in which nothing is written or missed before its mark was seen."""
+    """The place of a record's files, in which nothing is written or missed before its mark was seen.
+
+    Nothing is written or deleted by a copy of the record whose place it is.
+    """
 
     place: Place
     home: Place
     address: str
+    record: Path | str | None
 
     def put(self, name: str, content: bytes) -> None:
         self._check()
+        self._check_owner()
         self.place.put(name, content)
 
     def get(self, name: str, *, cached: bool = True) -> bytes:
@@ -88,6 +95,7 @@ class _Elsewhere:
         return self.place.folders()
 
     def delete(self, names: Iterable[str]) -> None:
+        self._check_owner()
         self.place.delete(names)
 
     def local(self, name: str) -> Path:
@@ -97,7 +105,7 @@ class _Elsewhere:
         return self.place.shown(name)
 
     def inside(self, folder: str) -> _Elsewhere:
-        return _Elsewhere(self.place.inside(folder), self.home, self.address)
+        return _Elsewhere(self.place.inside(folder), self.home, self.address, self.record)
 
     def _check(self) -> None:
         """Raise a :class:`StoreError` if the mark is not there."""
@@ -112,8 +120,13 @@ class _Elsewhere:
                 )
             _marked.add(key)
 
+    def _check_owner(self) -> None:
+        if self.record is not None and (key := (self.home.shown(), self.record)) not in _owned:
+            check_owner(self.home, self.record)
+            _owned.add(key)
 
-def files_elsewhere(address: str, id: str) -> Files:
+
+def files_elsewhere(address: str, id: str, record: Path | str | None = None) -> Files:
     """Return the files of a record that has them elsewhere.
 
     Parameters
@@ -122,19 +135,21 @@ def files_elsewhere(address: str, id: str) -> Files:
         The address that the user gave.
     id:
         The id in the record.
+    record:
+        The record's file, or its name on a server: a copy of it neither writes nor deletes. None if nothing is written.
 
     Raises
     ------
     ConfigurationError
         The address has credentials, or cannot keep files.
     """
-    return Files(place_elsewhere(address, id))
+    return Files(place_elsewhere(address, id, record))
 
 
-def place_elsewhere(address: str, id: str) -> Place:
+def place_elsewhere(address: str, id: str, record: Path | str | None = None) -> Place:
     """Return the place of everything that a record keeps elsewhere; as :func:`files_elsewhere`."""
     home = place_at(address).inside(id)
-    return _Elsewhere(home, home, address)
+    return _Elsewhere(home, home, address, record)
 
 
 def ids_at(address: str) -> list[str]:
@@ -143,8 +158,8 @@ def ids_at(address: str) -> list[str]:
     return [id for id in place.folders() if place.inside(id).exists(MARK)]
 
 
-def begin_elsewhere(address: str) -> str:
-    """Make the folder of a new record's files at an address, and return its id.
+def begin_elsewhere(address: str, record: Path | str | None = None) -> str:
+    """Make the folder of a new record's files at an address, and return its id; `record` as :func:`files_elsewhere`.
 
     Raises
     ------
@@ -156,6 +171,8 @@ def begin_elsewhere(address: str) -> str:
     id = secrets.token_hex(8)
     home = place_at(address).inside(id)
     home.put(MARK, json.dumps({"files of a record of alkit": id}).encode())
+    if record is not None:
+        claim(home, record)
     return id
 
 

@@ -27,7 +27,7 @@ from typing import Any
 from alkit._reading.inside import leads_out
 from alkit.errors import StoreError, one_line
 
-BESIDE = ("-wal", "-shm", "-journal", ".lock", ".journal", ".journal.new", ".files", ".backups")
+BESIDE = ("-wal", "-shm", "-journal", ".lock", ".journal", ".journal.new", ".owner", ".files", ".backups")
 """Endings of the files and folders beside a database."""
 
 FOLDERS = (".files", ".backups")

@@ -81,6 +81,7 @@ class PostgreSQL:
         self._to = Connections(server, wait)
         self._journal: AnyJournal | None = None
         self._locks: dict[int, ServerLock] = {}  # by process
+        self._identity: str | None = None
         self._ahead: int | None = None  # of the clock of the server, compared with the monotonic clock of this process
 
     @property
@@ -114,6 +115,15 @@ class PostgreSQL:
     def attach(self, journal: AnyJournal) -> None:
         """Use a journal."""
         self._journal = journal
+
+    def identity(self) -> str:
+        """Return the names of the database and the campaign; users may reach the server by different names."""
+        if self._identity is None:
+            with self._to.translated(), self.begin(self.reading) as connection:
+                self._identity = (
+                    f"{connection.scalar(sa.text('SELECT current_database()'))}?campaign={self.server.campaign}"
+                )
+        return self._identity
 
     def exists(self) -> bool:
         """Whether the schema exists and has tables.

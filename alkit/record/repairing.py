@@ -187,8 +187,8 @@ def _begin(target: Address) -> tuple[Database, Files, Rows]:
             f"the labels and models of {new} need a place",
             hint=f"out_files='s3://bucket/prefix', or {VARIABLE} in the environment",
         )
-    id = begin_elsewhere(str(address))
-    place = place_elsewhere(str(address), id)
+    id = begin_elsewhere(str(address), database.backend.identity())
+    place = place_elsewhere(str(address), id, database.backend.identity())
     if isinstance(database.backend, PostgreSQL):
         database.backend.attach(JournalObjects(place.inside("journal")))
     return database, Files(place), {(ELSEWHERE,): {"name": ELSEWHERE, "value": json.dumps(id)}}

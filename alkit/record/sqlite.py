@@ -57,6 +57,10 @@ class SQLite:
         self._engine = make_engine(file, wait, path)
         self._held = Held(self._engine, file)
 
+    def identity(self) -> Path:
+        """Return the file."""
+        return self.path
+
     def exists(self) -> bool:
         """Whether the file exists and is not empty."""
         return self.path.exists() and self.path.stat().st_size > 0

@@ -244,7 +244,7 @@ class Store:
             if isinstance(self.path, Server) and backend.exists():
                 return
             if address is not None:
-                new[ELSEWHERE] = begin_elsewhere(address)
+                new[ELSEWHERE] = begin_elsewhere(address, backend.identity())
                 self._attach(new[ELSEWHERE])
             with self.database.transaction() as connection:
                 if not tables.names(connection):
@@ -264,7 +264,7 @@ class Store:
     def _attach(self, id: str) -> None:
         """Use the journal of a record on a server, which lies beside its files."""
         if isinstance(self.database.backend, PostgreSQL):
-            place = place_elsewhere(self._known_address(), id)
+            place = place_elsewhere(self._known_address(), id, self.database.backend.identity())
             self.database.backend.attach(JournalObjects(place.inside("journal")))
 
     @property
@@ -278,7 +278,10 @@ class Store:
         """
         if self._contents is None:
             id = self.fact(ELSEWHERE)
-            self._contents = files_in(self.files) if id is None else files_elsewhere(self._known_address(), id)
+            if id is None:
+                self._contents = files_in(self.files)
+            else:
+                self._contents = files_elsewhere(self._known_address(), id, self.database.backend.identity())
         return self._contents
 
     def one_connection(self) -> AbstractContextManager[None]:
@@ -867,6 +870,7 @@ class Store:
         facts_now:
             Called with the names of the files that no row refers to any more; returns the facts to replace.
         """
+        self.contents.delete(())  # an error for a copy, which may not delete files elsewhere
         with self.database.transaction() as connection:
             told = self.database.rows(connection, answers, answers.c.id == id)
             asked = self.database.rows(connection, queries, queries.c.id == id)

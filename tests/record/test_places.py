@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import shutil
 import sys
 import time
 from importlib import import_module
@@ -12,14 +13,16 @@ import pytest
 
 from alkit._files import cache_folder
 from alkit.errors import ConfigurationError, MissingDependencyError, StoreError
-from alkit.record import Store, azure, connections, copies, elsewhere, remote
+from alkit.record import Store, azure, connections, copies, elsewhere, remote, repair
 from alkit.record.address import locate
 from alkit.record.check import check
 from alkit.record.elsewhere import begin_elsewhere, files_elsewhere, ids_at, place_at
 from alkit.record.files import Files
 from alkit.record.lost_files import drop_lost_files
+from alkit.record.owner import OWNER, check_owner
 from alkit.record.places import UnreachableError
 from alkit.record.replay import empty
+from alkit.values.rounds import RoundResult
 
 pytestmark = pytest.mark.sqlite  # these tests say where files are
 
@@ -102,6 +105,99 @@ def test_one_address_has_the_files_of_many_records(tmp_path, address):
     assert not one.contents.exists(names[0])
     assert other.content(names[1]) == b"weights"
     assert ids_at(address) == sorted(store.fact("elsewhere") for store in (one, other))
+
+
+@pytest.fixture
+def original(tmp_path, address):
+    """Return a record with its files elsewhere, a model and a label."""
+    store = Store(tmp_path / "r.db", files=address)
+    store.keep(b"weights", ".model")
+    store.keep(CONTENT, ".png")
+    return store
+
+
+def with_copy(store, path, *endings):
+    """Return the record that somebody makes by copying that of `store`, and some of the files beside it."""
+    path.parent.mkdir(exist_ok=True)
+    store.close()
+    for ending in ("", ".journal", *endings):
+        shutil.copyfile(f"{store.path}{ending}", f"{path}{ending}")
+    return path
+
+
+def works_of(copy):
+    """Return what deletes or writes files of a record."""
+    result = RoundResult(0, (), 0, {}, {})
+    return {
+        "delete_files": copy.delete_files,
+        "commit_round": lambda: copy.commit_round(result, b"new weights", "stamp"),
+        "delete": lambda: copy.contents.delete(copy.contents.names()),
+        "keep": lambda: copy.keep(b"another label", ".png"),
+    }
+
+
+@pytest.mark.parametrize("endings", [(), (".owner",)], ids=["record", "everything"])
+@pytest.mark.parametrize("work", ["delete_files", "commit_round", "delete", "keep"])
+def test_a_copy_of_a_record_neither_writes_nor_deletes_its_files(tmp_path, address, original, endings, work):
+    copy = Store(with_copy(original, tmp_path / "inbox" / "r.db", *endings), files=address)
+    before = original.contents.names()
+    with pytest.raises(StoreError, match=r"inbox.r\.db can only be read: its files .* belong to another copy"):
+        works_of(copy)[work]()
+    assert original.contents.names() == before
+    assert copy.content(NAME) == CONTENT
+    original.keep(b"another label", ".png")  # the original goes on
+    repaired = repair(copy.path, tmp_path / "mine.db", files=address, out_files=address)
+    assert not repaired.lost
+    Store(tmp_path / "mine.db", files=address).keep(b"another label", ".png")
+
+
+def test_a_record_of_a_stranger_with_the_id_of_another_one_deletes_nothing_of_it(tmp_path, address, original):
+    strange = Store(tmp_path / "strange.db", files=address)
+    strange.revise("elsewhere", lambda before: original.fact("elsewhere"))
+    strange = Store(strange.path, files=address)
+    with pytest.raises(StoreError, match="belong to another copy"):
+        strange.delete_files()
+    assert original.content(NAME) == CONTENT
+
+
+def test_a_record_that_was_moved_with_its_key_goes_on(tmp_path, address, original):
+    path = with_copy(original, tmp_path / "moved" / "r.db", ".owner")
+    for ending in ("", ".owner"):
+        Path(f"{original.path}{ending}").unlink()
+    moved = Store(path, files=address)
+    moved.delete_files([NAME])
+    assert not moved.contents.exists(NAME)
+
+
+def test_a_record_of_an_earlier_version_becomes_the_owner_of_its_files(tmp_path, address, original):
+    home = place_at(address).inside(original.fact("elsewhere"))
+    home.delete([OWNER])
+    Path(f"{original.path}.owner").unlink()
+    copy = Store(with_copy(original, tmp_path / "copy.db"), files=address)
+    elsewhere._owned.clear()  # as in another process
+    Store(original.path, files=address).keep(b"another label", ".png")
+    with pytest.raises(StoreError, match="belong to another copy"):
+        copy.keep(b"another label", ".png")
+
+
+def test_what_somebody_else_wrote_about_the_owner_is_no_reason_to_delete(tmp_path, address, original):
+    home = place_at(address).inside(original.fact("elsewhere"))
+    elsewhere._owned.clear()
+    for content in (b"", b"[1]", b"{}", b'{"key": 3, "record": 4}', b"[" * 10**5):
+        home.put(OWNER, content)
+        with pytest.raises(StoreError, match=r"or delete .*owner\.json"):
+            original.delete_files()
+    home.delete([OWNER])
+    original.delete_files([NAME])
+
+
+def test_a_record_on_a_server_is_known_by_its_names(address):
+    home = place_at(address)
+    for _ in range(2):
+        check_owner(home, "lab?campaign=first")
+    for other in ("lab?campaign=second", Path("/data/r.db")):
+        with pytest.raises(StoreError, match=r"files of 'lab.campaign=first'"):
+            check_owner(home, other)
 
 
 @pytest.mark.sqlite
