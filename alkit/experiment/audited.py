@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -81,6 +82,8 @@ def measure_audit(
         if id not in done and (id not in usable or id in ids or (id in snapshot.known and id not in waiting))
     ]
     groups = parts.groups_of(each.ids)
+    labels = zip(counted, everything.labels(counted), strict=True)
+    digests = {id: hashlib.sha256(np.ascontiguousarray(label).tobytes()).hexdigest()[:16] for id, label in labels}
     return (
         AuditFigures(
             figures,
@@ -92,6 +95,7 @@ def measure_audit(
             skipped=len(skipped),
             disputed=len(disputed),
             main=not tested,
+            labels=tuple(digests[id] for id in each.ids),
         ),
         metrics,
         seen,

@@ -15,9 +15,9 @@ from alkit.values.rounds import FEW_IMAGES, RoundResult
 
 
 def audit_gain(before: AuditFigures, after: AuditFigures, name: str) -> Interval | None:
-    """Return by how much a figure changed on the images of the audit set that were measured both times.
+    """Return by how much a figure changed on the images of the audit set that were measured both times, by one label.
 
-    None if the figure is not a mean over images, or if no image was measured both times.
+    None if the figure is not a mean over images, or if there is no such image.
 
     Examples
     --------
@@ -33,7 +33,8 @@ def audit_gain(before: AuditFigures, after: AuditFigures, name: str) -> Interval
     groups = dict(zip(after.ids, after.groups or after.ids, strict=True))
     earlier = dict(zip(before.ids, before.values[name], strict=True))
     later = dict(zip(after.ids, after.values[name], strict=True))
-    common = [id for id in later if id in earlier and later[id] == later[id] and earlier[id] == earlier[id]]
+    alike = before.measured_alike(after)
+    common = [id for id in later if id in alike and later[id] == later[id] and earlier[id] == earlier[id]]
     if not common:
         return None
     return interval_of([later[id] - earlier[id] for id in common], [groups[id] for id in common], bounds=None)
@@ -44,12 +45,14 @@ def audited_history(history: Sequence[RoundResult]) -> tuple[RoundResult, ...]:
 
     If the last round has figures on an audit set, all metrics are such figures, and earlier rounds without any have no
     metrics. While the audit set is being labelled, each round is measured on more images than the one before. So a
-    figure of an earlier round is that of the last round minus the gains since, each on the images of both rounds.
+    figure of an earlier round is that of the last round minus the gains since, each on the images of both rounds whose
+    labels are the same. Where labels were corrected, other figures than means over images have no earlier values.
     """
     if not history or history[-1].audit is None:
         return tuple(history)
     found: list[RoundResult] = []
     later: RoundResult | None = None
+    lost = set[str]()  # figures that cannot be compared with those of earlier rounds
     for result in reversed(history):
         metrics: dict[str, float] = {}
         if result.audit is not None:
@@ -57,10 +60,18 @@ def audited_history(history: Sequence[RoundResult]) -> tuple[RoundResult, ...]:
                 gain = None
                 if later is not None and later.audit is not None and name in later.metrics:
                     gain = audit_gain(result.audit, later.audit, name)
-                metrics[name] = figure.value if later is None or gain is None else later.metrics[name] - gain.value
+                    if gain is None and _corrected(result.audit, later.audit):
+                        lost.add(name)
+                if name not in lost:
+                    metrics[name] = figure.value if later is None or gain is None else later.metrics[name] - gain.value
         found.append(replace(result, metrics=metrics))
         later = found[-1]
     return tuple(reversed(found))
+
+
+def _corrected(before: AuditFigures, after: AuditFigures) -> int:
+    """Return how many images were measured both times, by different labels."""
+    return len(set(before.ids) & set(after.ids)) - len(before.measured_alike(after))
 
 
 def comparable_history(history: Sequence[RoundResult], *, tested: bool) -> tuple[RoundResult, ...]:
@@ -148,7 +159,8 @@ def audit_in_words(audit: AuditSet, history: Sequence[RoundResult], metric: str 
         gain = audit_gain(before, last, name)
         if gain is not None and gain.low is not None and gain.high is not None:
             sure = "" if gain.low > 0 or gain.high < 0 else " It may be chance: the interval contains 0."
+            alike = " by the same label" if _corrected(before, last) else ""
             yield (
                 f"Since round {measured[-2].round}, {name} changed by {gain.value:+.3f} [{gain.low:+.3f}, "
-                f"{gain.high:+.3f}] on the {gain.n} images of the audit set that were measured both times.{sure}"
+                f"{gain.high:+.3f}] on the {gain.n} images of the audit set that were measured both times{alike}.{sure}"
             )

@@ -39,6 +39,8 @@ class AuditFigures:
         Number of images that are left out because their annotators disagree.
     main:
         Whether the metrics of the round are these figures. They are those of the test set if there is one.
+    labels:
+        Digests of the labels of `ids` that they were measured by; empty if they are not known.
 
     Raises
     ------
@@ -62,6 +64,7 @@ class AuditFigures:
     skipped: int = 0
     disputed: int = 0
     main: bool = True
+    labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("drawn", "of", "skipped", "disputed"):
@@ -76,6 +79,13 @@ class AuditFigures:
     def missing(self) -> int:
         """Number of images that are not answered yet."""
         return max(0, self.drawn - self.measured - self.skipped - self.disputed)
+
+    def measured_alike(self, other: AuditFigures) -> frozenset[str]:
+        """Return the images that both figures have, measured by the same label as far as it is known."""
+        own, others = (dict(zip(one.ids, one.labels or [""] * len(one.ids), strict=True)) for one in (self, other))
+        return frozenset(
+            id for id in own.keys() & others.keys() if "" in (own[id], others[id]) or own[id] == others[id]
+        )
 
     @checked
     def sentences(self, name: str) -> Iterator[str]:
@@ -113,6 +123,8 @@ class AuditFigures:
             name: [None if math.isnan(value) else round(float(value), 6) for value in values]
             for name, values in self.values.items()
         }
+        if self.labels:
+            form["labels"] = list(self.labels)
         return form
 
     @classmethod
@@ -132,7 +144,8 @@ class AuditFigures:
         }
         figures = {name: interval_from_written(own) for name, own in form["figures"].items()}
         counts = {name: form[name] for name in ("drawn", "of", "skipped", "disputed", "main")}
-        return cls(figures, ids=tuple(form["ids"]), groups=tuple(form["groups"]), values=values, **counts)
+        ids, groups, labels = (tuple(form.get(name, ())) for name in ("ids", "groups", "labels"))
+        return cls(figures, ids=ids, groups=groups, values=values, labels=labels, **counts)
 
 
 def _were(n: int) -> str:
@@ -163,15 +176,16 @@ def is_written_audit(form: Any) -> bool:
     """Return whether a value from JSON is what :meth:`AuditFigures.written` returns."""
     counts = ("drawn", "of", "skipped", "disputed")
     names = {*counts, "main", "ids", "groups", "figures", "values"}
-    if not isinstance(form, dict) or form.keys() != names or not isinstance(form["main"], bool):
+    if not isinstance(form, dict) or form.keys() - {"labels"} != names or not isinstance(form["main"], bool):
         return False
     if not all(type(form[name]) is int and form[name] >= 0 for name in counts):
         return False
-    for name in ("ids", "groups"):
-        if not isinstance(form[name], list) or not all(isinstance(entry, str) for entry in form[name]):
+    for name in ("ids", "groups", "labels"):
+        own = form.get(name, [])
+        if not isinstance(own, list) or not all(isinstance(entry, str) for entry in own):
             return False
-    if form["groups"] and len(form["groups"]) != len(form["ids"]):
-        return False
+        if own and len(own) != len(form["ids"]):
+            return False
     figures, values = form["figures"], form["values"]
     return (
         isinstance(figures, dict)
@@ -197,10 +211,5 @@ def without_image(form: Mapping[str, Any], id: str) -> dict[str, Any]:
         return [*entries[:place], *entries[place + 1 :]]
 
     values = {name: left(own) for name, own in form["values"].items()}
-    return {
-        **form,
-        "drawn": max(form["drawn"] - 1, 0),
-        "ids": left(form["ids"]),
-        "groups": left(form["groups"]) if form["groups"] else [],
-        "values": values,
-    }
+    texts = {name: left(form[name]) if form[name] else [] for name in ("ids", "groups", "labels") if name in form}
+    return {**form, "drawn": max(form["drawn"] - 1, 0), "values": values, **texts}

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import alkit
 from alkit.errors import ConfigurationError
 from alkit.evaluation.per_image import PerImage
 from alkit.record.audit import recorded_audit
+from alkit.report.audit import audit_gain, audit_in_words, audited_history, changes, comparable_history
 from alkit.values import AuditFigures, Interval
 from tests.experiment.test_audit import CLASSES, N, campaign, labels, masks, pool
 
@@ -198,3 +200,41 @@ def test_written_figures_are_read_as_they_were_and_an_image_can_be_taken_out():
     assert left["drawn"] == 2
     assert is_written_audit(left)
     assert not is_written_audit({**form, "ids": ["a"]})
+    named = replace(found, labels=("0f", "1f"))
+    assert AuditFigures.from_written(named.written()).labels == named.labels
+    left = without_image(named.written(), "a")
+    assert left["labels"] == ["1f"]
+    assert is_written_audit(left)
+    assert not is_written_audit({**named.written(), "labels": ["1f"]})
+    assert named.measured_alike(replace(named, ids=("b", "c"), labels=("1f", "2f"))) == {"b"}
+    assert named.measured_alike(replace(named, labels=("2f", "1f"))) == {"b"}
+    assert named.measured_alike(found) == {"a", "b"}  # those of an earlier version
+
+
+def test_corrected_labels_of_the_audit_set_are_not_a_change_of_the_model():
+    experiment = campaign(audit=8, **BRIGHTNESS)
+    known = masks(experiment.pool.ids)
+    wrong = audit_ids(experiment)[:3]
+    ids = experiment.ask(20)
+    experiment.tell({id: 1 - known[id] if id in wrong else known[id] for id in ids})
+    first = experiment.fit()
+    experiment.tell({id: known[id] for id in wrong}, revise=True)
+    second = experiment.fit()
+    gain = audit_gain(first.audit, second.audit, "dice")
+    assert gain.n == 5
+    assert abs(gain.value) < 0.01 < abs(second.metrics["dice"] - first.metrics["dice"])
+    assert changes(experiment.history, "dice") == [None, gain.value]
+    seen = comparable_history(experiment.history, tested=False)
+    assert seen[1].metrics["dice"] - seen[0].metrics["dice"] == pytest.approx(gain.value)
+    text = " ".join(audit_in_words(recorded_audit(experiment._parts.store), experiment.history, "dice"))
+    assert "on the 5 images of the audit set that were measured both times by the same label" in text
+
+
+def test_figures_that_are_no_means_over_images_have_no_earlier_values_if_labels_were_corrected():
+    figures = {name: Interval(0.5, 0.4, 0.6, 2, 2) for name in ("dice", "auroc")}
+    first = AuditFigures(figures, 2, 8, ("a", "b"), values={"dice": (0.4, 0.6)}, labels=("0f", "1f"))
+    rounds = [alkit.RoundResult(0, (), 9, audit=first)]
+    for number, label in enumerate(("2f", "2f", "3f"), 1):
+        rounds.append(alkit.RoundResult(number, (), 9, audit=replace(first, labels=(label, "1f"))))
+    seen = [dict(result.metrics) for result in audited_history(rounds)]
+    assert seen == [{"dice": 0.5}, {"dice": 0.5}, {"dice": 0.5}, {"dice": 0.5, "auroc": 0.5}]
