@@ -160,7 +160,10 @@ def class_loss(name: str, weights: Sequence[float] | None = None) -> Loss:
         logits = logits.float()
         if name == "focal":
             return cast(Tensor, focal(_log_odds(logits), classes))
-        return F.cross_entropy(logits, classes, _tensor(weights, logits))
+        weight = _tensor(weights, logits)
+        if weight is not None and not _counts(classes, -100, weight):
+            return logits.sum() * 0.0
+        return F.cross_entropy(logits, classes, weight)
 
     return loss
 
@@ -211,12 +214,19 @@ def presence_loss(name: str, spec: LabelSpec, weights: Sequence[float] | None = 
 def _cross_entropy(logits: Tensor, masks: Tensor, ignored: int, weights: Sequence[float] | None) -> Tensor:
     """Return the mean cross-entropy of the pixels that are not ignored."""
     weight = _tensor(weights, logits)
+    if weight is not None and not _counts(masks, ignored, weight):
+        return logits.sum() * 0.0  # the mean over no pixels would be NaN
     if not logits.is_cuda:
         return F.cross_entropy(logits, masks, weight, ignore_index=ignored)
     # On CUDA, the mean by torch adds the pixels in an order that changes from run to run.
     each = F.cross_entropy(logits, masks, weight, ignore_index=ignored, reduction="none")
     counted = masks != ignored
     return each.sum() / (counted if weight is None else weight[masks * counted] * counted).sum()
+
+
+def _counts(labels: Tensor, ignored: int, weight: Tensor) -> bool:
+    """Return whether a label counts: those of a class with the weight 0 do not."""
+    return bool((weight > 0).all()) or bool((weight[labels[labels != ignored]] > 0).any())
 
 
 def _tensor(weights: Sequence[float] | None, logits: Tensor) -> Tensor | None:

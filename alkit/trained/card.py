@@ -21,6 +21,9 @@ from alkit.values.audit import AuditFigures
 from alkit.values.queries import State
 from alkit.values.rounds import RoundResult, measured_on
 
+BITS, NUMBERS = {"|u1": 8, "<u2": 16}, ("<f4",)
+"""Bits of integer pixels by their type, and types of other pixels."""
+
 MOST_METRICS = 4
 """Greatest number of metrics in the text. The JSON contains all of them."""
 
@@ -60,11 +63,14 @@ def card(
     origin, (channels, height, width) = model.origin, model.shape
     last = origin.history[-1]
     reading: dict[str, object] | None = None
-    # Other channels than gray and colours, and pages, need more than the sample code can say.
-    if model.reading is not None and channels in (1, 3) and model.reading.pages is None:
-        reading = {"grayscale": model.reading.grayscale, "scale": model.reading.scale}
-        if model.reading.fit != "squash":
-            reading["fit"] = model.reading.fit
+    own = model.reading
+    # Other channels than gray and colours, pages, and numbers need more than the sample code can say.
+    if own is not None and channels in (1, 3) and own.pages is None and own.type not in NUMBERS:
+        reading = {"grayscale": own.grayscale, "scale": own.scale}
+        if own.scale == "full" and own.type is not None:
+            reading["bits"] = BITS[own.type]
+        if own.fit != "squash":
+            reading["fit"] = own.fit
     shape = {"channels": channels, "height": height, "width": width, "free": list(free)}
     if free_onnx is not None and list(free_onnx) != list(free):
         shape["free_onnx"] = list(free_onnx)
@@ -252,9 +258,14 @@ def preparation(card: Card) -> str:
     if reading is None:
         return f"The input is {tensor}, with values in [0, 1], as in the pool of the campaign. {lengths}"
     colours = "one channel (gray by ITU-R 601-2 luma)" if reading["grayscale"] else "three channels (red, green, blue)"
+    greatest = {
+        None: "the greatest value of the type, 255 or 65535,",
+        8: "255, the greatest value of 8 bits, which the images must have,",
+        16: "65535, the greatest value of 16 bits, which the images must have,",
+    }[reading.get("bits")]
     scale = {
         "minmax": "map its least value over all channels to 0 and its greatest to 1 (a constant image to 0)",
-        "full": "map 0 to 0 and the greatest value of the type, 255 or 65535, to 1",
+        "full": f"map 0 to 0 and {greatest} to 1",
     }[reading["scale"]]
     fitted = {
         "squash": f"resize it, without a crop, to {size} by Pillow's bicubic filter",

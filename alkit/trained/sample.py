@@ -38,6 +38,7 @@ def _prepare(card: Card) -> list[str]:
         "assert not deep or image.mode.startswith('I;16') and tags.get(262) != 0, 'save it with 8 bits'  # 0 is white"
         if reading["grayscale"]
         else "assert image.mode[0] not in 'IF' and not deep, 'save it with 8 bits'",
+        *_bits(reading),
         "image.info = {name: value for name, value in image.info.items() if 'xmp' not in name}  # only EXIF turns it",
         "image = ImageOps.exif_transpose(image)",
         "size = image.size",
@@ -60,6 +61,13 @@ def _prepare(card: Card) -> list[str]:
     else:
         lines += [f"pixels = pixels / {'(65535 if deep else 255)' if reading['grayscale'] else '255'}"]
     return [*lines, "inputs = np.ascontiguousarray(pixels[None], np.float32)"]
+
+
+def _bits(reading: dict[str, Any]) -> list[str]:
+    """Return code that refuses gray images of other bits than those of the campaign, if the bits scale the values."""
+    if not reading["grayscale"] or "bits" not in reading:
+        return []
+    return [f"assert {'deep' if reading['bits'] == 16 else 'not deep'}, 'save it with {reading['bits']} bits'"]
 
 
 def fit_of(card: Card) -> str:

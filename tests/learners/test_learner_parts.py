@@ -361,3 +361,20 @@ def test_a_schedule_goes_on_if_the_scaler_leaves_out_the_first_step():
     schedule = optimizers.make_schedule("cosine", optimizer, 20)
     optimizers.advance(schedule, first=True)
     assert schedule.last_epoch == 1
+
+
+def test_a_batch_of_classes_with_the_weight_0_only_has_the_loss_0():
+    spec = alkit.LabelSpec(("skin", "lesion"), ignore=255)
+    logits = torch.randn(2, 2, 4, 4, requires_grad=True)
+    loss = losses.mask_loss("cross-entropy", spec, (0.0, 1.0))
+    masks = torch.zeros(2, 4, 4, dtype=torch.long)
+    masks[0, 0] = 255
+    value = loss(logits, masks)
+    value.backward()
+    assert value == 0
+    assert not logits.grad.any()
+    masks[0, 1] = 1
+    expected = F.cross_entropy(logits, masks, torch.tensor([0.0, 1.0]), ignore_index=255)
+    torch.testing.assert_close(loss(logits, masks), expected)
+    of_classes = losses.class_loss("cross-entropy", (0.0, 1.0))
+    assert of_classes(torch.randn(3, 2), torch.tensor([0, 0, 0])) == 0

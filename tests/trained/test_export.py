@@ -326,6 +326,23 @@ def test_the_code_refuses_16_bits_that_pillow_reads_otherwise_than_alkit(tmp_pat
         run_here(sample(told).partition("model = ")[0], tmp_path)
 
 
+@pytest.mark.parametrize(("bits", "type"), [(8, np.uint8), (16, np.uint16)])
+def test_the_code_refuses_other_bits_than_those_of_the_campaign_if_they_scale_the_values(tmp_path, bits, type):
+    reading = {"grayscale": True, "scale": "full", "bits": bits}
+    shape = {"height": 4, "width": 4, "channels": 1, "free": []}
+    told = {"files": {}, "model": {"input": shape}, "data": {"reading": reading}, "per": "image", "classes": []}
+    assert f"the greatest value of {bits} bits, which the images must have" in preparation(told)
+    code = sample(told).partition("model = ")[0] + "np.save('inputs.npy', inputs)"
+    for own in (np.uint8, np.uint16):
+        Image.fromarray(np.full((4, 4), 51, own)).save(tmp_path / "image.png")
+        if own == type:
+            run_here(code, tmp_path)
+            np.testing.assert_allclose(np.load(tmp_path / "inputs.npy"), 51 / np.iinfo(type).max, rtol=1e-6)
+        else:
+            with pytest.raises(AssertionError, match=f"save it with {bits} bits"):
+                run_here(code, tmp_path)
+
+
 def test_the_code_ignores_an_orientation_that_only_xmp_states_as_alkit_does(tmp_path):
     model = trained_model(record(tmp_path, unet(), scale="full"))
     told = card(model, network="", parameters=0, free=(), files={"model.pt2": ""}, versions={}, now=datetime.now(UTC))
