@@ -101,7 +101,7 @@ class TileMasks(Mapping[str, npt.NDArray[Any]]):
         if missing:
             listed = "; ".join(missing[:FEW]) + ("; ..." if len(missing) > FEW else "")
             raise LabelError(listed if len(missing) == 1 else f"{len(missing)} images do not have one mask: {listed}")
-        self._open: tuple[str, ExitStack, Any] | None = None
+        self._open: tuple[tuple[str, int, int, int], ExitStack, Any] | None = None
 
     def __getitem__(self, id: str) -> npt.NDArray[Any]:
         if id not in self._ids:
@@ -110,12 +110,13 @@ class TileMasks(Mapping[str, npt.NDArray[Any]]):
         return self._read(image, box, self._pool.image_size(id))
 
     def _read(self, image: str, box: Box, size: Size) -> npt.NDArray[Any]:
-        if self._open is None or self._open[0] != image:
+        key = image, *self._facts(image)
+        if self._open is None or self._open[0] != key:
             if self._open is not None:
                 self._open[1].close()
             stack = ExitStack()
             self._open = None
-            self._open = image, stack, stack.enter_context(_open_mask(self._files[image]))
+            self._open = key, stack, stack.enter_context(_open_mask(self._files[image]))
         mask = self._open[2]
         if mask.shape != size:
             raise LabelError(
@@ -129,6 +130,14 @@ class TileMasks(Mapping[str, npt.NDArray[Any]]):
             return np.asarray(mask[box.slices])
         except Exception as error:  # decoders raise errors of many types
             raise LabelError(f"{self._files[image]} cannot be read", got=error) from error
+
+    def _facts(self, image: str) -> tuple[int, int, int]:
+        """Return what tells whether the mask of an image was saved again."""
+        try:
+            found = self._files[image].stat()
+        except OSError as error:
+            raise LabelError(f"{self._files[image]} cannot be read", got=error.strerror) from error
+        return found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._ids)

@@ -19,6 +19,7 @@ from alkit.pools.decoding import File
 from alkit.pools.names import check_folder, find_names
 from alkit.pools.volumes.blocks import ACROSS, ALONG, cut
 from alkit.pools.volumes.nifti import NiftiFile
+from alkit.pools.volumes.parts import Part, joined_facts
 from alkit.pools.volumes.pool import VolumePool, volumes_of
 from alkit.pools.volumes.scanning import FIELD, Volume, open_part, volume_id
 
@@ -95,8 +96,7 @@ class VolumeMasks(Mapping[str, npt.NDArray[Any]]):
         if id not in self._ids:
             raise KeyError(id)
         volume, number = self._pool.place(id)
-        labels = self._labels[volume.id]
-        kept = self._kept
+        labels, kept = self._current(volume), self._kept
         if kept is None or kept[0] != volume.id or not kept[1] <= number < kept[1] + len(kept[2]):
             plane = self._pool.plane(volume.id)
             height, width = plane.size(labels.geometry)
@@ -116,6 +116,21 @@ class VolumeMasks(Mapping[str, npt.NDArray[Any]]):
             wrong, file = values[found != values][:3].tolist(), labels.parts[0].paths[0]
             raise LabelError(f"the labels of {id!r} in {file} must be integers", got=wrong)
         return found
+
+    def _current(self, volume: Volume) -> Volume:
+        """Return the labels of a volume; those that were saved again since they were opened are opened again."""
+        labels = self._labels[volume.id]
+        path = labels.parts[0].paths[0]
+        try:
+            if labels.file == _file_of(labels.parts[0]):
+                return labels
+            labels = _open_labels(volume, path)
+        except (ImageError, OSError) as error:
+            raise LabelError(f"the labels of {volume.id} cannot be read ({error})") from error
+        self._labels[volume.id] = labels
+        self._kept = None if self._kept is not None and self._kept[0] == volume.id else self._kept
+        self._checked.pop(volume.id, None)
+        return labels
 
     def _check(self, volume: str) -> None:
         """Check labels whose damage would be noticed only in their last block; the file is read once for that."""
@@ -189,4 +204,11 @@ def _open_labels(volume: Volume, path: Path) -> Volume:
         raise LabelError(f"{path} must have one label for each voxel", got=f"{part.channels} channels")
     if (other := volume.geometry.difference(part.geometry)) is not None:
         raise LabelError(f"{path} does not fit {volume.parts[0].paths[0]}", got=other, hint="resample it")
-    return Volume(volume.id, (part,), File(os.fspath(path), 0, 0, 0))
+    return Volume(volume.id, (part,), _file_of(part))
+
+
+def _file_of(part: Part) -> File:
+    """Return the name of a part and what tells whether its files were written again."""
+    found = [(os.fspath(path), path.stat()) for path in part.paths]
+    files = [File(name, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns) for name, facts in found]
+    return joined_facts(files[0].name, files)

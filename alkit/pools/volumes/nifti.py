@@ -57,6 +57,8 @@ class NiftiFile:
         Position of the first value in the file, in bytes.
     scale:
         Slope and intercept, which turn stored values into values.
+    facts:
+        Size of the file in bytes, and the time of its last modification, when its header was read.
     """
 
     path: Path
@@ -65,6 +67,7 @@ class NiftiFile:
     dtype: str
     offset: int
     scale: tuple[float, float]
+    facts: tuple[int, int]
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -78,6 +81,8 @@ class NiftiFile:
         slope, intercept = self.scale
         try:
             with files.opened(self.path) if files is not None else open_file(self.path) as file:
+                if _facts(os.fstat(file.fileno())) != self.facts:
+                    raise ImageError(f"{self.path} has changed since its header was read")
                 for number in numbers:
                     file.seek(self.offset + (channel * count + number) * size)
                     content = file.read(size)
@@ -140,14 +145,22 @@ def open_nifti(path: Path) -> NiftiFile:
     MissingDependencyError
         nibabel is not installed.
     """
+    try:
+        facts = _facts(os.stat(path))
+    except OSError as reason:
+        raise damaged(path, reason) from reason
     header = read_header(path)
     try:
-        return _interpreted(path, header)
+        return _interpreted(path, header, facts)
     except (*DAMAGE, OverflowError, _nibabel().spatialimages.HeaderDataError) as reason:
         raise damaged(path, reason) from reason
 
 
-def _interpreted(path: Path, header: Any) -> NiftiFile:
+def _facts(found: os.stat_result) -> tuple[int, int]:
+    return found.st_size, found.st_mtime_ns
+
+
+def _interpreted(path: Path, header: Any, facts: tuple[int, int]) -> NiftiFile:
     """Return what a header says; nibabel raises errors of several types at values that it does not accept."""
     shape = tuple(map(int, header.get_data_shape()))
     while len(shape) > 3 and shape[-1] == 1:
@@ -167,7 +180,7 @@ def _interpreted(path: Path, header: Any) -> NiftiFile:
     unit = UNITS.get(int(header["xyzt_units"]) & 7)  # the other bits are the unit of time
     geometry = make_geometry(shape, header.get_best_affine(), str(path), is_oriented=is_oriented, unit=unit)
     scale = (1.0 if slope is None else float(slope), 0.0 if intercept is None else float(intercept))
-    return NiftiFile(path, geometry, channels, dtype.str, offset, scale)
+    return NiftiFile(path, geometry, channels, dtype.str, offset, scale, facts)
 
 
 def read_header(path: Path) -> Any:

@@ -383,3 +383,18 @@ def test_a_whole_slide_is_read_by_tiffslide(folder):
     half = opened(folder, pattern="*.svs", mpp=1.0)
     assert half.image_size(half.ids[0]) == (150, 200)
     assert np.array_equal(half.stored(["s/y96-x96"])[0][0], slide[::2, ::2][96:144, 96:144].transpose(2, 0, 1))
+
+
+def test_a_mask_that_is_saved_again_is_read_again(tmp_path):
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+        Image.new("L", (40, 40)).save(tmp_path / name / "a.png")
+    pool = alkit.TilePool(tmp_path / "images", tile=20, foreground="all", cache=tmp_path / "cache")
+    masks = alkit.oracles.TileMasks(pool, tmp_path / "masks")
+    assert not masks[pool.ids[0]].any()
+    Image.new("L", (40, 40), 1).save(tmp_path / "new.png")
+    (tmp_path / "new.png").replace(tmp_path / "masks" / "a.png")
+    assert masks[pool.ids[0]].all()
+    (tmp_path / "masks" / "a.png").unlink()
+    with pytest.raises(alkit.errors.LabelError, match=r"a\.png cannot be read"):
+        masks[pool.ids[0]]

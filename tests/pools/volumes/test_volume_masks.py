@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import alkit
-from alkit.errors import DataError, LabelError
+from alkit.errors import DataError, ImageError, LabelError
 from alkit.pools import VolumeMasks
 from alkit.pools.volumes import masks
 from tests.support.volumes import oriented, ramp, write_nifti
@@ -135,3 +135,27 @@ def test_labels_of_a_volume_in_micrometres_may_state_its_unit_another_one_or_non
     write_nifti(tmp_path / "labels" / "a.nii", ramp() % 3, affine, xyzt_units=2)
     with pytest.raises(LabelError, match="another place"):
         alkit.pools.VolumeMasks(pool, tmp_path / "labels")
+
+
+def test_labels_that_are_saved_again_are_read_again(folder):
+    pool = alkit.VolumePool(folder / "images", size=16, pattern="p0/*")
+    masks = VolumeMasks(pool, folder / "labels")
+    id = pool.ids[0]
+    assert masks[id].any()
+    array, affine = oriented(ramp((6, 8, 10)), "RAS", (1.0, 2.0, 3.0))
+    write_nifti(folder / "labels" / "p0" / "ct.nii.gz", np.full_like(array, 2, dtype=np.int16), affine)  # another type
+    assert (masks[id] == 2).all()
+    write_nifti(folder / "labels" / "p0" / "ct.nii.gz", np.full_like(array, 2)[1:], affine)
+    with pytest.raises(LabelError, match="5 x 8 x 10 voxels, not 6 x 8 x 10"):
+        masks[id]
+    (folder / "labels" / "p0" / "ct.nii.gz").unlink()
+    with pytest.raises(LabelError, match="cannot be read"):
+        masks[id]
+
+
+def test_a_volume_that_is_saved_again_is_not_read_by_its_former_header(folder):
+    pool = alkit.VolumePool(folder / "images", size=16, pattern="p0/*")
+    array, affine = oriented(ramp((6, 8, 10)), "RAS", (1.0, 2.0, 3.0))
+    write_nifti(folder / "images" / "p0" / "ct.nii.gz", array.astype(np.int32), affine)
+    with pytest.raises(ImageError, match="has changed since its header was read"):
+        pool.picture(pool.ids[0])
