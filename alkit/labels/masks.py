@@ -294,7 +294,8 @@ def _check_palette(image: ImageFile.ImageFile, array: npt.NDArray[Any], name: st
     """Refuse a palette whose order contradicts the indices, so that the mask would be another than one sees.
 
     These are grays in which a lower index is brighter, and two colours of which the second is black, as programs that
-    reduce a picture of a coloured region on black may number them.
+    reduce a picture of a coloured region on black may number them; and white as the only colour of a palette, which
+    they make of a picture that is white everywhere.
     """
     colours = np.array(image.getpalette("RGB") or [], np.int64).reshape(-1, 3)
     if isinstance(image, TiffImageFile) and not colours.any():  # Pillow shows a colour map of 8 bits in black
@@ -303,7 +304,8 @@ def _check_palette(image: ImageFile.ImageFile, array: npt.NDArray[Any], name: st
     used = [colours[index] for index in indices if index < len(colours)]
     grays = all(len(set(colour.tolist())) == 1 for colour in used)
     black_second = indices == [0, 1] and len(used) == 2 and used[0].any() and not used[1].any()
-    if black_second or (grays and any(np.diff([colour[0] for colour in used]) < 0)):
+    only_white = len(colours) == 1 and bool((colours == 255).all())
+    if black_second or only_white or (grays and any(np.diff([colour[0] for colour in used]) < 0)):
         raise LabelError(
             f"{name} can be read in two ways, because its palette shows lower class ids brighter",
             hint="save it in grayscale instead of with a palette",

@@ -19,6 +19,7 @@ from alkit.errors import AlkitError, DataError, LabelError, nearest
 from alkit.labels.masks import class_ids, read_mask
 from alkit.oracles.annotations import Empty
 from alkit.oracles.class_sets import ANNOTATOR, cell, read_set_table
+from alkit.oracles.folder.masks import check_palette
 from alkit.oracles.formats.registry import FORMATS
 from alkit.oracles.mask_files import SUFFIXES
 from alkit.oracles.simulated import MaskOracle
@@ -199,7 +200,9 @@ def _mask(path: Path, folder: Path, id: str, spec: LabelSpec) -> Label | Invalid
     if leads_out(path, folder):
         return Invalid(f"{path} is not inside {folder}, and masks in other folders are not read")
     try:
-        return class_ids(read_mask(path), spec, id)
+        values = read_mask(path)
+        check_palette(path, values, spec, id)
+        return class_ids(values, spec, id)
     except AlkitError as reason:
         return Invalid(str(reason))
 

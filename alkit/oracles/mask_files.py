@@ -18,6 +18,7 @@ from alkit._files import without_tilde
 from alkit.errors import ConfigurationError, LabelError
 from alkit.labels.masks import read_mask
 from alkit.labels.meaning import Meaning, joined
+from alkit.oracles.folder.masks import check_palette
 from alkit.pools.names import check_inside
 from alkit.values.label_spec import LabelSpec
 
@@ -120,6 +121,8 @@ class MaskFiles:
         for number, path in self.find(id):
             values = read_mask(path, gray=meaning.is_gray)
             if number is None:
+                if meaning == Meaning():
+                    check_palette(path, values, self.spec, id)
                 masks.append((path.name, meaning.class_ids(values, self.spec, id)))
             else:
                 masks.append((path.name, self._plane(values, number, meaning, id, path)))

@@ -4,6 +4,9 @@ A mask is taken only if it can be meant in one way. What was interpreted is said
 
 - Three equal channels are one channel.
 - Colours that are all those of the classes, which ``query.json`` states, are these classes.
+- A palette counts by its indices, which are class ids. If its colours or its transparent pixels mean other classes, as
+  they do after a program has put the palette into another order, it is refused; if the indices are no class ids, the
+  colours count.
 - An alpha channel that is opaque everywhere says nothing. On a layer that is transparent where nothing is painted,
   these pixels are class 0, if no painted pixel is. Pixels with an alpha of at least 128 are painted.
 - With two classes and without an ignore value: a layer painted in one colour other than black is class 1; so is
@@ -18,13 +21,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import UnidentifiedImageError
 
+from alkit._reading.damage import SIGNATURE
 from alkit._reading.images import has_frames, open_image, refuse_damage, upright
+from alkit._reading.limits import read_file
 from alkit.errors import LabelError
 from alkit.labels.masks import LOSSLESS, check_lossless, class_ids, mask_values
 from alkit.pictures.colours import colour, rgb
@@ -84,6 +90,8 @@ def answered_mask(
     pixels = _coloured(content, name, sizes)
     if pixels is None:
         values, remarks = mask_values(content, name), list[str]()
+        if (shown := _shown(content, name, sizes)) is not None:
+            values, remarks = _of_palette(values, shown, name, spec, id)
     elif pixels.ndim == 2:
         values, remarks = _whole_numbers(pixels, name), list[str]()
     else:
@@ -100,13 +108,7 @@ def _coloured(content: bytes, name: str, sizes: Sequence[Size]) -> Values | None
             if image.format not in LOSSLESS or image.mode not in COLOURED or has_frames(image):
                 return None
             check_lossless(image, name)
-            if sizes and (image.height, image.width) not in sizes and (image.width, image.height) not in sizes:
-                raise LabelError(
-                    f"{name} has another size than its image",
-                    got=size_text((image.height, image.width)),
-                    expected=size_text(*sizes),
-                    hint="save the mask at the size of its image",
-                )
+            _check_size((image.height, image.width), name, sizes)
             if ";16" in str(image.tile) and image.mode != "F":
                 raise LabelError(
                     f"{name} has 16 bits in each of its channels", hint="save it as one channel, or with 8 bits"
@@ -119,6 +121,82 @@ def _coloured(content: bytes, name: str, sizes: Sequence[Size]) -> Values | None
         if isinstance(error.__cause__, UnidentifiedImageError):
             return None  # a TIFF of a type that Pillow does not know, or no image
         raise
+
+
+def _check_size(size: Size, name: str, sizes: Sequence[Size]) -> None:
+    """Refuse a picture of another size than its image, or the same sideways, before it is decoded."""
+    if sizes and size not in sizes and size[::-1] not in sizes:
+        raise LabelError(
+            f"{name} has another size than its image",
+            got=size_text(size),
+            expected=size_text(*sizes),
+            hint="save the mask at the size of its image",
+        )
+
+
+def check_palette(path: Path, values: Values, spec: LabelSpec, id: str) -> None:
+    """Refuse a palette image whose colours, or transparent pixels, mean other classes than its indices.
+
+    Parameters
+    ----------
+    path:
+        The file.
+    values:
+        Its indices, ``(h, w)``.
+    spec, id:
+        The classes, and the id of the image for messages.
+
+    Raises
+    ------
+    LabelError
+        It can be read in two ways.
+    """
+    with path.open("rb") as file:
+        head = file.read(26)
+    if head.startswith(SIGNATURE) and head[25:] != b"\3":  # most masks have no palette
+        return
+    if (shown := _shown(read_file(path), str(path), ())) is not None:
+        _of_palette(values, shown, str(path), spec, id)
+
+
+def _shown(content: bytes, name: str, sizes: Sequence[Size]) -> Values | None:
+    """Return the colours and the alpha, ``(h, w, 4)``, that a palette shows; None without one, or if it shows grays."""
+    with refuse_damage(partial(_unreadable, name)), open_image(BytesIO(content), name, LabelError) as image:
+        if image.mode != "P":
+            return None
+        _check_size((image.height, image.width), name, sizes)
+        shown = np.asarray(upright(image, name).convert("RGBA")).copy()
+    is_gray = bool((shown[..., :3] == shown[..., :1]).all()) and bool((shown[..., 3] == 255).all())
+    return None if is_gray else shown
+
+
+def _of_palette(values: Values, shown: Values, name: str, spec: LabelSpec, id: str) -> tuple[Values, list[str]]:
+    """Return the values of a palette image: its indices, or if these are no class ids, what it shows.
+
+    Raises
+    ------
+    LabelError
+        Both can be meant, and are different.
+    """
+    allowed = [*range(len(spec.classes)), *([] if spec.ignore is None else [spec.ignore])]
+    by_index = class_ids(values, spec, id)
+    means_ids = bool(np.isin(distinct(by_index), allowed).all())
+    hidden = shown[..., 3] < PAINTED
+    try:
+        found, remarks = _flat(shown, name, spec)
+        by_colour = class_ids(found, spec, id)
+        means_colours = bool(np.isin(distinct(by_colour), allowed).all())
+    except LabelError:
+        means_colours = False
+    if means_colours and not means_ids:
+        return by_colour, remarks
+    if means_ids and (by_index != by_colour if means_colours else hidden & (by_index != 0)).any():
+        raise LabelError(
+            f"{name} can be read in two ways, because the indices of its palette mean other classes than "
+            f"{'its colours' if means_colours else 'its transparent pixels'}",
+            hint="save it in RGB, not indexed, or as one channel of class ids",
+        )
+    return values, []
 
 
 def _unreadable(name: str, error: Exception) -> LabelError:

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import zipfile
+from contextlib import suppress
 from unicodedata import normalize
 
 import nibabel
@@ -18,7 +19,9 @@ from exchange import LONG_AGO, oracle_in, query
 from PIL import Image
 
 from alkit.errors import LabelError
+from alkit.oracles import MaskOracle
 from alkit.oracles.folder.masks import answered_mask
+from alkit.pictures.files import prelabel_png
 from alkit.values import Invalid, LabelSpec, Query, Skip
 
 SPEC = LabelSpec(("skin", "lesion"))
@@ -96,6 +99,83 @@ def test_a_mask_that_can_be_meant_in_one_way_is_taken_and_said_how(name):
     mask, said = answered_mask(file, "a.png", SPEC, "a")
     np.testing.assert_array_equal(mask, soft() >= 128 if "soft" in name else MASK)
     assert list(said) == remarks
+
+
+YELLOW, SKY, BLACK = (0xF0, 0xE4, 0x42), (0x56, 0xB4, 0xE9), (0, 0, 0)
+SEVERAL = np.array([[0, 0, 1, 1], [0, 2, 2, 1]], np.uint8).repeat(4, 0).repeat(4, 1)
+
+
+def indexed(values, *colours, hidden=()):
+    """Return an image with a palette, whose first colours are given; some of them are transparent."""
+    image = Image.fromarray(values)
+    image.putpalette(bytes(value for colour in colours for value in colour))
+    file = io.BytesIO()
+    options = {"transparency": bytes(0 if place in hidden else 255 for place in range(len(colours)))} if hidden else {}
+    image.save(file, "PNG", **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("colours", "hidden"),
+    [
+        ((BLACK, YELLOW, SKY), ()),
+        ((BLACK, (255, 0, 0), (0, 255, 0)), ()),  # any others say nothing
+        (((9, 9, 9), YELLOW, SKY), (0,)),
+        (((9, 9, 9), (255, 0, 0), (0, 255, 0)), (0,)),
+    ],
+)
+def test_a_palette_counts_by_its_indices(colours, hidden):
+    mask, said = answered_mask(indexed(SEVERAL, *colours, hidden=hidden), "a.png", THREE, "a")
+    np.testing.assert_array_equal(mask, SEVERAL)
+    assert not said
+
+
+@pytest.mark.parametrize(
+    ("values", "colours", "hidden", "spec"),
+    [
+        (SEVERAL, (BLACK, SKY, YELLOW), (), THREE),
+        (SEVERAL, (YELLOW, SKY, BLACK), (), THREE),
+        (SEVERAL, ((255, 0, 0), (0, 255, 0), (9, 9, 9)), (2,), THREE),
+        (MASK, ((255, 0, 0), (255, 255, 255)), (1,), SPEC),  # painted pixels have the index 0
+        (MASK, (YELLOW, BLACK), (), SPEC),
+        (MASK * 0, (YELLOW,), (), SPEC),
+        (MASK * 0, ((255, 255, 255),), (), SPEC),
+    ],
+)
+def test_a_palette_in_another_order_than_the_classes_is_refused(values, colours, hidden, spec):
+    """Programs that save few colours as a palette number them as they like, also those of a pre-label."""
+    with pytest.raises(LabelError, match="can be read in two ways"):
+        answered_mask(indexed(values, *colours, hidden=hidden), "a.png", spec, "a")
+
+
+def test_the_colours_of_a_palette_count_if_its_indices_are_no_class_ids():
+    colours = [BLACK] * 3 + [SKY, BLACK, YELLOW]
+    file = indexed(np.array([4, 5, 3], np.uint8)[SEVERAL], *colours)
+    mask, said = answered_mask(file, "a.png", THREE, "a")
+    np.testing.assert_array_equal(mask, SEVERAL)
+    assert said == ("its colours were read as those of the classes",)
+
+
+def test_known_masks_with_a_palette_in_another_order_are_refused(tmp_path):
+    (tmp_path / "a.png").write_bytes(indexed(SEVERAL, BLACK, YELLOW, SKY))
+    (tmp_path / "b.png").write_bytes(indexed(SEVERAL, BLACK, SKY, YELLOW))
+    (tmp_path / "c.png").write_bytes(content(SEVERAL))
+    oracle = MaskOracle(tmp_path, THREE.classes)
+    np.testing.assert_array_equal([oracle.read("a"), oracle.read("c")], [SEVERAL] * 2)
+    with pytest.raises(LabelError, match=r"b\.png can be read in two ways"):
+        oracle.read("b")
+    assert MaskOracle(tmp_path, THREE.classes, values=(0, 1, 2)).read("b").any()  # the caller says what they mean
+
+
+def test_a_pre_label_that_a_program_saves_again_is_the_same_or_refused():
+    with Image.open(io.BytesIO(prelabel_png(SEVERAL, THREE))) as image:
+        colours = image.convert("RGB")
+    for method in (None, Image.Quantize.MEDIANCUT, Image.Quantize.FASTOCTREE, Image.Quantize.MAXCOVERAGE):
+        again = colours if method is None else colours.quantize(3, method=method)
+        again.save(file := io.BytesIO(), "PNG")
+        with suppress(LabelError):
+            mask, _ = answered_mask(file.getvalue(), "a.png", THREE, "a")
+            np.testing.assert_array_equal(mask, SEVERAL)
 
 
 def test_a_picture_of_another_size_is_not_decoded(monkeypatch):
