@@ -103,6 +103,23 @@ BINARY = getattr(os, "O_BINARY", 0)
 """Flag of Windows that keeps line ends as they are."""
 
 
+def delete_file(path: Path) -> None:
+    """Delete a file, if there is one.
+
+    Raises
+    ------
+    StoreError
+        It cannot be deleted: permission is missing, or on Windows a program has it open.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as reason:
+        raise StoreError(
+            f"cannot delete {path} ({reason.strerror})",
+            hint="check the permissions of the folder, and close programs that have the file open",
+        ) from reason
+
+
 def delete_abandoned(folder: Path) -> None:
     """Delete the temporary files in `folder` that killed processes left behind, as far as that is possible."""
     with suppress(OSError):

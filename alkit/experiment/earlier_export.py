@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
-from alkit._files import write_atomically
+from alkit._files import delete_file, write_atomically
 from alkit._reading.inside import leads_out, read_inside
 from alkit.errors import ConfigurationError, DataError
 from alkit.pools.volumes.segmentations import SUFFIX
@@ -63,14 +63,14 @@ def replaced(folder: Path, files: Collection[str], own: str) -> Iterator[None]:
             hint="another folder",
         )
     write_atomically(folder / UNFINISHED, json.dumps({"files": sorted(known)}).encode())
-    (folder / MANIFEST).unlink(missing_ok=True)
+    delete_file(folder / MANIFEST)
     for name in sorted(earlier - written):
-        (folder / name).unlink(missing_ok=True)
+        delete_file(folder / name)
         for empty in PurePosixPath(name).parents[:-1]:
             with suppress(OSError):  # other files are in it
                 (folder / empty).rmdir()
     yield
-    (folder / UNFINISHED).unlink(missing_ok=True)
+    delete_file(folder / UNFINISHED)
 
 
 def _earlier(folder: Path) -> set[str]:

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 import alkit
-from alkit._files import check_outside, make_folder, write_atomically
+from alkit._files import check_outside, delete_file, make_folder, write_atomically
 from alkit._logs import logger
 from alkit.arguments.checked import check_argument, checked_except
 from alkit.errors import ConfigurationError, MissingDependencyError
@@ -247,7 +247,7 @@ def export_model(
     contents["CARD.md"] = card_text(facts).encode()
     make_folder(folder)
     for name in _listed(folder / "card.json") & set(kinds.values()) - contents.keys():
-        (folder / name).unlink(missing_ok=True)  # of an earlier model, which the new card does not describe
+        delete_file(folder / name)  # of an earlier model, which the new card does not describe
     for name in names:
         write_atomically(folder / name, contents[name])
     return tuple(folder / name for name in names)

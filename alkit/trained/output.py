@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from alkit._files import check_outside, is_inside, make_folder, write_atomically
+from alkit._files import check_outside, delete_file, is_inside, make_folder, write_atomically
 from alkit.errors import ConfigurationError
 from alkit.labels.sets import set_text
 from alkit.values.label_spec import LabelSpec
@@ -66,7 +66,7 @@ def prepare_output(
         )
     make_folder(target)
     for path in (*planned, *others) if overwrite else ():
-        path.unlink(missing_ok=True)
+        delete_file(path)
 
 
 def class_row(id: str, probabilities: npt.NDArray[np.float32], spec: LabelSpec) -> tuple[str, ...]:

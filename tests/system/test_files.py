@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import alkit
 from alkit import _files
@@ -140,6 +142,39 @@ def test_a_killed_ask_leaves_nothing_in_the_exchange_folder_once_it_is_repeated(
     oracle = alkit.FolderOracle(tmp_path, classes=("skin", "lesion"), images=pool)
     oracle.ask([alkit.values.Query(pool.ids[2], 0, 2, ((8, 8),))])  # the query that was written half is withdrawn
     assert not list(tmp_path.rglob(".writing-*"))
+
+
+def test_a_file_that_cannot_be_deleted_is_a_store_error(tmp_path, monkeypatch):
+    """As on Windows, where a program has it open."""
+    images, masks = alkit.synthetic.lesions(6, size=16)
+    for row, image in enumerate(images):
+        Image.fromarray(image[0]).save(make_folder(tmp_path / ("new" if row == 5 else "images")) / f"{row:04}.png")
+    pool, learner = alkit.ImagePool(str(tmp_path / "images"), size=16, grayscale=True), alkit.testing.Brightness()
+    experiment = alkit.Experiment(
+        pool, learner, alkit.strategy("random"), tmp_path / "c.db", classes=("skin", "lesion")
+    )
+    experiment.tell({id: masks[int(id)] for id in experiment.ask(3)})
+    experiment.fit()
+    experiment.export_labels(tmp_path / "labels")
+    oracle = alkit.FolderOracle(tmp_path / "exchange", classes=("skin", "lesion"), images=pool)
+    model = alkit.trained_model(tmp_path / "c.db", learner=learner)
+    unlink = Path.unlink
+
+    def refuse(path, missing_ok=False):
+        if path.suffix in (".txt", ".png", ".json"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    for call in (
+        lambda: experiment.send(oracle),
+        lambda: experiment.export_labels(tmp_path / "labels", overwrite=True),
+        lambda: alkit.predict_folder(model, tmp_path / "new", tmp_path / "out", overwrite=True),
+    ):
+        if not experiment.open_ids:
+            experiment.ask(2)
+        with pytest.raises(StoreError, match=r"cannot delete .* \(Permission denied\)\. Try: check the permissions"):
+            call()
 
 
 def test_all_temporary_files_are_made_by_one_module():

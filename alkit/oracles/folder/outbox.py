@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from alkit._files import check_outside, delete_abandoned, write_atomically
+from alkit._files import check_outside, delete_abandoned, delete_file, write_atomically
 from alkit._reading.inside import leads_out
 from alkit.errors import ConfigurationError, DataError, StoreError
 from alkit.oracles.folder.layout import (
@@ -178,7 +178,7 @@ class Outbox:
         if content and not holds(path, content):
             write_atomically(path, content)
         elif not content:
-            path.unlink(missing_ok=True)
+            delete_file(path)
 
     def folder_of(self, query: Query) -> Path:
         """Return the folder of a query; that of its former key if version 0.1 has written it."""
