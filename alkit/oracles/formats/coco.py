@@ -35,6 +35,9 @@ from alkit.oracles.formats.format import Format, Page, people_of
 from alkit.oracles.label_names import Plane, label_planes, label_values, skip_in
 from alkit.values.label_spec import LabelSpec, Size
 
+MOST_STRAYS = 10_000
+"""Most items without an image that are described."""
+
 DAMAGE = (KeyError, TypeError, ValueError, OverflowError, AttributeError)
 """Errors that content of another form raises."""
 
@@ -170,12 +173,18 @@ def _images(found: Sequence[Mapping[str, Any]]) -> tuple[dict[Any, _Collected], 
             marked = skip_in(own) or skip_in(image.get("attributes"))
             known.tags.extend([] if marked is None else [marked.tag])
         except DAMAGE as reason:
-            strays.append(f"{fault_text(reason)} (image {number} of the list)")
+            _note(strays, f"{fault_text(reason)} (image {number} of the list)")
             continue
         if entry not in known.entries:
             known.entries.append(entry)
             known.fault = f"two images with the same id {id!r}"
     return images, strays
+
+
+def _note(strays: list[str], text: str) -> None:
+    """Keep a description of an item, unless there are very many: they would take more memory than the items."""
+    if len(strays) < MOST_STRAYS:
+        strays.append(text)
 
 
 def _object(value: Any) -> Mapping[str, Any]:
@@ -219,10 +228,10 @@ def _add(
         id, own = _id(_object(annotation), "image_id"), f"annotation {annotation.get('id', number)}"
         image = images.get(id)
     except DAMAGE as reason:
-        strays.append(f"{fault_text(reason)} (annotation {number + 1} of the list)")
+        _note(strays, f"{fault_text(reason)} (annotation {number + 1} of the list)")
         return
     if image is None:
-        strays.append(f"{own} of an unknown image {id!r}")
+        _note(strays, f"{own} of an unknown image {id!r}")
         return
     try:
         category = _id(annotation, "category_id")

@@ -2,11 +2,13 @@
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 
 from alkit import LabelSpec, Query
 from alkit.errors import DataError
+from alkit.oracles.formats.coco import MOST_STRAYS, decode
 from alkit.oracles.formats.registry import FORMATS
 
 SPEC = LabelSpec(("skin", "lesion"))
@@ -119,3 +121,12 @@ def test_odd_content_of_json_is_an_answer_or_an_error_of_alkit(tmp_path, content
         answers = []
     assert all(answer.annotator == "ann" for answer in answers)
     assert time.monotonic() - start < 20
+
+
+def test_very_many_items_without_an_image_are_not_all_described():
+    """Each description takes more memory than the item in a file of up to 200 MB."""
+    known = {"id": 1, "file_name": "a.png", "height": 2, "width": 2}
+    content = {"images": [known, *[[]] * 30_000], "categories": [], "annotations": [[]] * 30_000}
+    found = decode(Path("a.json"), json.dumps(content).encode())
+    assert len(found.images) == 1
+    assert len(found.strays) == MOST_STRAYS
