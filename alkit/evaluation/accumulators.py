@@ -218,7 +218,8 @@ class OfTorchmetrics:
         self._metric.reset()
         self._form = getattr(metric, "input_format", None)
         self._planes = max(len(spec.classes), getattr(metric, "num_classes", None) or 0)
-        if self._form in ("index", "mixed") and spec.ignore is not None:  # an ignored pixel has no index
+        known = any(kind.__module__.startswith("torchmetrics.segmentation") for kind in type(metric).__mro__)
+        if known and self._form != "one-hot" and spec.ignore is not None:  # an ignored pixel has no index
             self._form = self._metric.input_format = "one-hot"
         self._binary = type(metric).__name__.startswith("Binary")
         self._ignore = spec.ignore
