@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import functools
 import gc
 import sys
 import traceback
 from types import TracebackType
+from typing import Any
 
 import typer
 
@@ -111,8 +113,7 @@ def main(arguments: list[str] | None = None) -> None:
     # A file name may be invalid Unicode, and a terminal may lack characters.
     if callable(reconfigure := getattr(sys.stdout, "reconfigure", None)):
         reconfigure(errors="backslashreplace")
-    command = typer.main.get_command(app)
-    tidy_help(command)
+    command = _command()
     typed = [argument for argument in arguments if argument != "--debug"] or ["--help"]
     try:
         shield()
@@ -139,6 +140,14 @@ def main(arguments: list[str] | None = None) -> None:
     if code == 130:  # Typer's code for Ctrl-C
         _fail("stopped", 130)
     sys.exit(code or 0)
+
+
+@functools.cache
+def _command() -> Any:
+    """Return the commands with all their options."""
+    command = typer.main.get_command(app)
+    tidy_help(command)
+    return command
 
 
 def _print_traceback(kind: type[BaseException], reason: BaseException, trace: TracebackType | None) -> None:
