@@ -109,8 +109,9 @@ def ask(
             raise ConfigurationError("the number of images is missing, and no query is open", hint="-n 35")
         if hours is not None:
             check_times(record)  # before a model is trained
+        before = last_place(record)
         place = choose_place(
-            store, last_place(record), folder=out, form=form, service=to, url=url, project=project, control=control
+            store, before, folder=out, form=form, service=to, url=url, project=project, control=control
         )
         if place is None:
             raise ConfigurationError(
@@ -152,6 +153,8 @@ def ask(
     named = {"Selected and sent": new, "Still open, and sent again": again, "In review, and sent again": len(reviews)}
     counts = [f"{what}: {count(n, 'image')}" for what, n in named.items() if n] or ["No image can be selected"]
     echo(f"{'. '.join(counts)}, {len(drafts)} with a pre-label. They are in {place}.")
+    if before is not None and again and not before.is_same(place):
+        echo(f"Open images are in {before} as well. Answers there are read by: {before.reading(quote(store))}")
     if work is not None:
         echo(f"They are expected to take {describe_work(work)}.")
     echo(f"Next, when images are labelled: alkit tell {quote(store)}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from alkit._files import without_tilde
 from alkit._reading.limits import MOST_DIGITS
+from alkit.cli.printing import quote
 from alkit.errors import ConfigurationError
 from alkit.record.changing import PLACE
 
@@ -93,6 +94,14 @@ class FolderPlace:
             empty=empty,
         )
 
+    def is_same(self, other: Place) -> bool:
+        """Return whether answers in another place are answers in this one."""
+        return isinstance(other, FolderPlace) and os.path.realpath(self.folder) == os.path.realpath(other.folder)
+
+    def reading(self, store: str) -> str:
+        """Return the command that reads answers here, for a record as a shell takes its name."""
+        return f"alkit tell {store} --from {quote(self.folder)}"
+
     def __str__(self) -> str:
         return self.folder
 
@@ -129,6 +138,14 @@ class LabelStudioPlace:
             campaign=delivery.campaign,
             instructions=delivery.instructions,
         )
+
+    def is_same(self, other: Place) -> bool:
+        """Return whether answers in another place are answers in this one."""
+        return isinstance(other, LabelStudioPlace) and (self.url, self.project) == (other.url, other.project)
+
+    def reading(self, store: str) -> str:
+        """Return the command that reads answers here, for a record as a shell takes its name."""
+        return f"alkit tell {store} --from {LABEL_STUDIO} --url {quote(self.url)} --project {quote(self.project)}"
 
     def __str__(self) -> str:
         return f"project {self.project!r} of {self.url}"

@@ -178,6 +178,16 @@ def test_while_a_query_is_open_ask_sends_the_same_again(place, capfd):
     first = asked()
     assert "Still open, and sent again: 4 images" in printed(capfd, "ask", "c.db")
     assert asked() == first
+    said = printed(capfd, "ask", "c.db", "--out", "elsewhere")
+    paint(first[0])  # by somebody who has the first folder
+    (told,) = [line for line in said.replace("\n", " ").split(". ") if "alkit tell c.db --from" in line]
+    command = told.partition(": ")[2].partition(" Next")[0]
+    assert "New answers: 0" in printed(capfd, "tell", "c.db")
+    assert "New answers: 1" in printed(capfd, *shlex.split(command)[1:])
+    printed(capfd, "withdraw", "c.db")
+    printed(capfd, "ask", "c.db", "-n", 4, "--out", "exchange")
+    first = asked()
+    assert "as well" not in printed(capfd, "ask", "c.db", "--out", "./exchange/")
     printed(capfd, "ask", "c.db", "--out", "elsewhere")
     assert [query["query"] for query in asked(Path("elsewhere"))] == [query["query"] for query in first]
     assert "Still open, and sent again: 4 images" in printed(capfd, "ask", "c.db", "-n", 3)
