@@ -63,7 +63,7 @@ def fit(
         spec_of(tested[1])
         test_labels.read_again(tested[1])
         warnings = measuring.check_test(parts, tested[0], apart=True)
-    with store.exclusive():
+    with store.step("fit()"):
         parts.settings.agreed.check()
         if wait_for_answers and (missing := len(parts.open_queries())):
             raise QueryError(

@@ -82,7 +82,7 @@ def grow(parts: Parts, pool: Pool, clusters: Clusters) -> tuple[Parts, Growth]:
     if not isinstance(clusters, str) or clusters not in ("keep", "update"):
         raise ConfigurationError("clusters must be 'keep' or 'update'", got=repr(clusters))
     store, settings = parts.store, parts.settings
-    with store.exclusive():
+    with store.step("grow()"):
         if settings.schedule is not None:
             raise QueryError(
                 f"the rounds of {store.path} have a schedule, so its pool cannot change",

@@ -74,7 +74,8 @@ def evaluate(
     spec_of(oracle)
     check_number("poll", poll, 0)
     test_labels.read_again(oracle)
-    return _evaluate(parts, model, test_labels, test, oracle, chosen, poll)
+    with parts.store.step("evaluate()"):
+        return _evaluate(parts, model, test_labels, test, oracle, chosen, poll)
 
 
 def _evaluate(

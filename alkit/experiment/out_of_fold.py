@@ -43,7 +43,7 @@ def label_qualities(parts: Parts, folds: int = FOLDS) -> dict[str, float]:
     """Return the quality of each label by its image: see :meth:`alkit.Experiment.label_quality`."""
     check_integer("folds", folds, least=2)
     store = parts.store
-    with store.exclusive():
+    with store.step("label_quality()"):
         parts.settings.agreed.check()
         rule = join_rule(parts.terms.join)
         with store.moment():  # answers may arrive meanwhile, and the figures are those of certain labels

@@ -65,7 +65,7 @@ def remove(parts: Parts, id: str, reason: str) -> tuple[Parts, Removal]:
     if not reason.strip():
         raise ConfigurationError("reason must say why the image is removed", got=repr(reason))
     store = parts.store
-    with store.exclusive():
+    with store.step("remove()"):
         removed = store.fact(REMOVED) or {}
         known = {*(store.fact("images") or parts.ids), *parts.ids}
         if id in removed:

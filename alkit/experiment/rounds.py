@@ -64,7 +64,7 @@ def run_rounds(
         for pool, labels in [(parts.pool, oracle), *([] if tested is None else [tested])]:
             if isinstance(labels, ChecksLabels):
                 labels.check_labels(pool, parts.report)
-    with parts.store.exclusive():
+    with parts.store.step("rounds()"):
         parts.settings.agreed.check()
         if not parts.has_own_classes:
             parts.settings.forget_classes()
@@ -87,7 +87,7 @@ def run_rounds(
         with listeners.bar(progress):
             for number in range(rounds + 1):
                 parts, model, test_labels = current()
-                with parts.store.exclusive():
+                with parts.store.step("rounds()"):
                     parts.settings.agreed.check()
                     committed = {result.round: result for result in parts.store.rounds()}
                     if number in committed:

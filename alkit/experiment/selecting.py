@@ -41,7 +41,7 @@ BY_CHANCE = "drawn at random for the audit set"
 def ask(parts: Parts, model: LastModel, n: int | None) -> tuple[str, ...]:
     """Return the ids that are still open, or select `n` images: see :meth:`alkit.Experiment.ask`."""
     store = parts.store
-    with store.exclusive():
+    with store.step("ask()"):
         parts.settings.agreed.check()
         open_queries = parts.open_queries()
         if not open_queries:
@@ -65,7 +65,7 @@ def top_up(parts: Parts, model: LastModel, n: int | None, hours: float | None = 
     """
     if (n is None) == (hours is None):
         raise ConfigurationError("top_up needs either n or hours", got=f"n={n}, hours={hours}")
-    with parts.store.exclusive():
+    with parts.store.step("top_up()"):
         parts.settings.agreed.check()
         waiting = len(parts.untouched_queries())
         if n is None:

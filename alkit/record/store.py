@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +33,7 @@ from alkit._logs import logger
 from alkit.arguments.checked import checked
 from alkit.checks import check_number
 from alkit.configuration.versions import to_present
-from alkit.errors import ConfigurationError, ResumeError, StoreBusyError, StoreError
+from alkit.errors import ConfigurationError, QueryError, ResumeError, StoreBusyError, StoreError
 from alkit.record import guard, migrations, tables
 from alkit.record.address import VARIABLE, Server, locate
 from alkit.record.backend import REPAIR, Lock
@@ -163,6 +164,7 @@ class Store:
         fixed = isinstance(self.path, Path) and self._check_file(self.path)
         self.read_only = read_only or fixed
         self._locks: dict[int, Lock] = {}  # by process: after a fork, a process needs its own
+        self._step = threading.local()  # whose name is that of the step that runs in this thread
         self._contents: Files | None = None
         self._snapshot: tuple[object, Snapshot] | None = None  # with the state of the database it belongs to
         self._asked: _Rows[Asked] = None, {}
@@ -384,6 +386,37 @@ class Store:
         finally:
             while lock.lock_counter > depth:  # also if Ctrl-C came just after the lock was acquired
                 lock.release()
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Keep others from changing the record, as :meth:`exclusive` does, and this thread from a step inside a step.
+
+        A step runs functions of the user: strategies, learners, oracles and listeners.
+
+        Parameters
+        ----------
+        name:
+            The call, for the message.
+
+        Raises
+        ------
+        QueryError
+            Such a function calls a step itself. It would change what the step around it goes by.
+        StoreBusyError
+            As for :meth:`exclusive`.
+        """
+        if (around := getattr(self._step, "name", None)) is not None:
+            raise QueryError(
+                f"{name} was called inside {around} of the same record",
+                got="a call by one of its functions, such as a strategy, a learner, an oracle or a listener",
+                hint=f"call {name} after {around} has returned; such a function works with its arguments alone",
+            )
+        with self.exclusive():
+            self._step.name = name
+            try:
+                yield
+            finally:
+                self._step.name = None
 
     # Facts: values that hold for the whole experiment.
 

@@ -129,3 +129,73 @@ def test_figures_that_are_written_into_a_history_are_not_those_of_the_experiment
     before = [dict(result.metrics) for result in experiment.history]
     experiment.history[-1].metrics["dice"] = 2.0
     assert [result.metrics for result in experiment.history] == before
+
+
+STEPS = {
+    "ask": lambda world, experiment: experiment.ask(1),
+    "top_up": lambda world, experiment: experiment.top_up(9),
+    "fit": lambda world, experiment: experiment.fit(),
+    "rounds": lambda world, experiment: experiment.run(world.oracle, **SCHEDULE),
+    "grow": lambda world, experiment: experiment.grow(world.pool),
+    "remove": lambda world, experiment: experiment.remove(world.pool.ids[-1], "consent withdrawn"),
+    "evaluate": lambda world, experiment: experiment.evaluate(world.test, world.oracle),
+    "label_quality": lambda world, experiment: experiment.label_quality(),
+}
+
+
+def calling(world, place, work):
+    """Return an experiment, and an oracle, one of whose parts calls `work` once with the experiment."""
+    done: list[object] = []
+
+    def call():
+        if not done:
+            done.append(work)
+            work(experiment)
+
+    def select(view, n, rng):
+        if place == "strategy":
+            call()
+        return view.candidates[:n]
+
+    class Calling(MeanLearner):
+        def fit(self, *given):
+            if place == "learner":
+                call()
+            return super().fit(*given)
+
+    class Oracle:
+        spec = world.oracle.spec
+
+        def ask(self, queries):
+            if place == "oracle":
+                call()
+            world.oracle.ask(queries)
+
+        def poll(self):
+            return world.oracle.poll()
+
+    def listen(progress):
+        if place == "listener" and progress.stage == "fit":
+            call()
+
+    experiment = world.experiment(learner=Calling(), strategy=select, report=listen)
+    return experiment, Oracle()
+
+
+@pytest.mark.parametrize("place", ["strategy", "learner", "oracle", "listener"])
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_that_a_function_of_the_user_calls_inside_a_step_is_refused(world, place, name):
+    experiment, oracle = calling(world, place, lambda experiment: STEPS[name](world, experiment))
+    with pytest.raises(alkit.AlkitError, match=rf"{name}\(\) was called inside rounds\(\) of the same record"):
+        experiment.run(oracle, **SCHEDULE)
+    expected = world.experiment(learner=MeanLearner(), strategy=lambda view, n, rng: view.candidates[:n])
+    expected = [result.ids for result in expected.run(world.oracle, **SCHEDULE)]
+    assert [result.ids for result in experiment.run(oracle, **SCHEDULE)] == expected  # as if nothing had happened
+
+
+@pytest.mark.parametrize("place", ["strategy", "learner", "oracle", "listener"])
+def test_answers_may_arrive_inside_a_step_as_they_may_from_another_process(world, place):
+    id = world.pool.ids[-1]
+    experiment, oracle = calling(world, place, lambda one: one.tell({id: world.masks[id]}, unasked=True))
+    experiment.run(oracle, **SCHEDULE)
+    assert id in {answer.id for answer in experiment.answers()}
