@@ -108,6 +108,7 @@ def run(
     from alkit.cli.testset import read_test_set
     from alkit.cli.threads import choose_threads, keep_threads, say_threads
     from alkit.errors import ConfigurationError
+    from alkit.record.begun import BEGUN, created_by, finished
     from alkit.record.grouping import recorded_rules, with_recorded_groups
     from alkit.report.progress import progress_bar
     from alkit.rng import threads as compute_with
@@ -130,7 +131,7 @@ def run(
     choice, former = choice.named(per), None
     if store.is_file():
         with record_at(store) as record:
-            if record.fact("configuration") is not None:
+            if record.fact("configuration") is not None and record.fact(BEGUN) is None:
                 choice = with_former_defaults(choice, record.fact(TYPED))
     learner, strategy, initial = parts = choice.make(device)
     if test_places is not None and test_fraction is not None:
@@ -177,7 +178,7 @@ def run(
             with naming(OPTIONS):
                 tested = read_test_set(everything, test_places, oracle.spec, form, report, source.groups)
             test = tested.pool
-        with compute_with(choose_threads(pool.shape, threads)):
+        with compute_with(choose_threads(pool.shape, threads)), created_by("alkit run"):
             experiment = alkit.Experiment(
                 pool,
                 learner,
@@ -195,6 +196,7 @@ def run(
                 settle_form(record, form, oracle)
             keep_threads(record, threads)
             save_choice(record, choice, parts)
+            finished(record)
         before = len(experiment.history)
         own = None if tested is None else tested.oracle
         experiment.run(oracle, test=test, test_oracle=own, start=start, batch=batch, rounds=rounds)

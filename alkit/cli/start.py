@@ -102,6 +102,7 @@ def start(
     from alkit.cli.wording import changed_options
     from alkit.errors import ConfigurationError
     from alkit.learners.named import is_installed
+    from alkit.record.begun import BEGUN, created_by, finished
     from alkit.record.changing import PLACE, changed_settings
     from alkit.record.disputes import recorded_disputes
     from alkit.record.grouping import changed_rules, recorded_rules, with_recorded_groups
@@ -119,7 +120,7 @@ def start(
     told = read_instructions(instructions)
     if store.is_file():
         with record_at(store) as recorded:
-            if recorded.fact("configuration") is not None:
+            if recorded.fact("configuration") is not None and recorded.fact(BEGUN) is None:
                 choice = with_former_defaults(choice, recorded.fact(TYPED))
     if per not in ("pixel", "image"):
         raise ConfigurationError("--per must be pixel or image", got=repr(per))
@@ -147,7 +148,7 @@ def start(
         if test_places is not None:
             with naming(OPTIONS):
                 test_set = read_test_set(pool, test_places, spec, form, report, source.groups)
-        with compute_with(choose_threads(pool.shape, threads)):
+        with compute_with(choose_threads(pool.shape, threads)), created_by("alkit start"):
             experiment = alkit.Experiment(
                 pool,
                 learner,
@@ -178,6 +179,7 @@ def start(
         save_choice(recorded, choice, parts)
         save_instructions(recorded, told)
         settle_disputes(recorded, disputed.after(recorded_disputes(recorded)))
+        finished(recorded)
         kept = [*rules_and_groups(recorded), *people_in_words(recorded), *disputes_in_words(recorded)]
         step = next_step(campaign_summary(recorded), str(store), placed=recorded.fact(PLACE) is not None)
     named = {name: f"--{name.replace('_', '-')}" for name in inspect.signature(start).parameters}

@@ -24,6 +24,7 @@ from alkit.learners.needs import check_needs
 from alkit.pools.checks import check_pool
 from alkit.protocols import Learner, Pool, Strategy
 from alkit.record.answers import Answers
+from alkit.record.begun import finished
 from alkit.record.grouping import check_rules, settle_groups, settle_rules
 from alkit.record.label_files import LabelFiles
 from alkit.record.people import settle_people
@@ -116,6 +117,7 @@ def assemble(
         )
         # Without a number, too: the images may be others than those of which the audit set was drawn.
         settle_audit(parts, size_of_audit(store) if audit is None else audit)
+        finished(store)
         code_of_parts(parts)  # reads the files of the user's code now, when they are most likely as they were loaded
         return parts
 

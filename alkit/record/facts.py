@@ -278,6 +278,7 @@ _FORMS: dict[str, Callable[[Any], bool]] = {
     "sides": _are_sides,
     "elsewhere": lambda value: isinstance(value, str) and re.fullmatch("[0-9a-f]{16}", value) is not None,
     "campaign": lambda value: isinstance(value, str),
+    "begun": lambda value: isinstance(value, str) and len(value) <= 100,
     CODE: lambda value: isinstance(value, dict) and all(map(_is_texts, value.values())),
     "configuration": _is_configuration,
     "declared": _is_declared,

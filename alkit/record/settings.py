@@ -23,6 +23,7 @@ from alkit.pools.digests import digest
 from alkit.protocols import HasDigests, HasSubsets, Pool
 from alkit.record.agreed import Agreed
 from alkit.record.audit import compare_again, kept_apart
+from alkit.record.begun import BEGUN, creator
 from alkit.record.changing import (
     GROUPS,
     MOVED,
@@ -136,6 +137,8 @@ class Settings:
                     change_early(self._store, self._new(facts, pool))
                 elif recorded is None or not begun:
                     if recorded != configuration:  # unless another process has just recorded it
+                        if recorded is None:
+                            facts[BEGUN] = creator()
                         self._store.replace(self._new(facts, pool), kept.__contains__, unanswered=not begun)
                 elif self._is_fresh() and self._is_other(recorded, configuration, declared):
                     restart(self._store, recorded, self._new(facts, pool), pool, parts["terms"], kept)

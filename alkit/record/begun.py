@@ -1,0 +1,59 @@
+"""Whether the call that creates a record has come to its end.
+
+It records the settings first, then groups, rules, people and others, each for itself. A record whose creation was
+killed lacks some of them, and would be a campaign with other rules. So it says that it was begun until the last one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from alkit.errors import StoreError
+from alkit.record.store import Store
+
+BEGUN = "begun"
+"""Name of the fact that names the call that creates a record, until it has recorded everything."""
+
+CALL = "Experiment(..., store=...)"
+"""What creates a record in Python."""
+
+_call = ContextVar("_call", default=CALL)
+
+
+@contextmanager
+def created_by(call: str) -> Iterator[None]:
+    """Let a call create the record that is begun inside the block; it says itself when it has :func:`finished`."""
+    token = _call.set(call)
+    try:
+        yield
+    finally:
+        _call.reset(token)
+
+
+def creator() -> str:
+    """Return the call that creates a record now."""
+    return _call.get()
+
+
+def finished(store: Store) -> None:
+    """Record that the call that created a record has recorded everything, unless another one around it goes on."""
+    if creator() == CALL and not store.read_only and store.fact(BEGUN) is not None:
+        store.revise(BEGUN, lambda before: None)
+
+
+def check_begun(store: Store) -> None:
+    """Check that a record has everything that the call which creates it records.
+
+    Raises
+    ------
+    StoreError
+        The call was killed, or goes on.
+    """
+    if (call := store.fact(BEGUN)) is not None:
+        raise StoreError(
+            f"{store.path} is being created, or its creation was interrupted, so it may lack rules and other settings",
+            got=f"a record begun by {call}",
+            hint="the same call again, which completes it",
+        )
