@@ -1,8 +1,8 @@
 """Backups of a record's database: the two latest copies, and one from before each migration.
 
-A copy is named by the number of lines that the record's journal had. A clock that is wrong changes nothing. Copies with
-more lines than the record has are those of a state that was replaced by an earlier copy of the record. They are kept
-until the record has as many lines.
+A copy is named by the number of lines that the record's journal had. A clock that is wrong changes nothing. Copies that
+the journal does not continue are those of a state that was replaced by an earlier copy of the record. They may have the
+only copy of an answer, so they are kept until somebody deletes them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from alkit._files import make_folder, sync_folder, temporary_file
 from alkit._reading.inside import leads_out
 from alkit.errors import StoreError
 from alkit.record import guard
+from alkit.record.journal import Journal, Position
 from alkit.record.places import remove
 
 KEPT = 2
@@ -63,9 +64,22 @@ def back_up(database: Path, folder: Path, wait: float, name: str | None = None) 
             f"cannot back up {database} ({reason})",
             hint="check that its folder is writable and the disk has space, and run alkit check",
         ) from reason
-    later = {path for path in folder.glob(REGULAR) if path.name > target.name and is_regular(target)}
-    remove(folder, [path for path in _regular(folder) if path not in later][KEPT:])
+    own = [path for path in _regular(folder) if not _is_of_another_state(path, target, database)]
+    remove(folder, own[KEPT:])
     return target
+
+
+def _is_of_another_state(backup: Path, latest: Path, database: Path) -> bool:
+    """Whether a backup is later than the latest one of a record, or its journal does not continue it."""
+    if not (is_regular(backup) and is_regular(latest)) or backup == latest:
+        return False
+    if backup.name > latest.name:
+        return True
+    try:
+        journal = Journal(database.with_name(f"{database.name}.journal"))
+        return journal.path.exists() and not journal.passes(_position(backup))
+    except (sqlite3.Error, StoreError, TypeError):
+        return False  # it is damaged
 
 
 def latest_first(folder: Path) -> list[Path]:
@@ -94,5 +108,11 @@ def _regular(folder: Path) -> list[Path]:
 
 
 def _lines(database: Path) -> int:
+    return _position(database).lines
+
+
+def _position(database: Path) -> Position:
     with closing(sqlite3.connect(database)) as connection:
-        return int(connection.execute("SELECT lines FROM journal").fetchone()[0])
+        guard.harden(connection)
+        guard.check_schema(database, connection)
+        return Position(*connection.execute("SELECT lines, length, chain FROM journal").fetchone())

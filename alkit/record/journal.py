@@ -192,6 +192,14 @@ class Journal:
         except OSError:
             return False
 
+    def passes(self, position: Position) -> bool:
+        """Whether one of its lines ends at a position, so that it continues what ended there."""
+        try:
+            with self.path.open("rb") as file:
+                return not position.lines or _ends(file, position)
+        except OSError:
+            return False
+
     def whole(self) -> bool:
         """Whether the record is known to contain everything that was recorded before this journal began."""
         try:

@@ -1,4 +1,8 @@
-"""Backups that are later than their record: an earlier copy was restored, or the end of the record was lost."""
+"""Backups with what their record lacks: an earlier copy was restored, or the end of the record was lost.
+
+The record may have gone on, and have more lines than such a backup since. So the digest at the end of the backup is
+looked for in the journal.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from pathlib import Path
 from alkit.errors import StoreError
 from alkit.record import guard
 from alkit.record.backups import is_regular, latest_first, lines_in
+from alkit.record.journal import Journal
 from alkit.record.merging import lacks
 from alkit.record.salvage import read_source
 
@@ -17,7 +22,7 @@ LARGEST = 2**24
 
 
 def later_backup(record: Path, database: Path, lines: int | None = None) -> str | None:
-    """Return a sentence about the latest backup if it has answers or rounds which an intact record lacks.
+    """Return a sentence about the latest backup that has answers or rounds which an intact record lacks.
 
     A removal begins the journal again, so a backup from before it can have more lines and nothing new.
 
@@ -34,6 +39,7 @@ def later_backup(record: Path, database: Path, lines: int | None = None) -> str 
     StoreError
         There is no space for copies of the two.
     """
+    journal = Journal(record.with_name(f"{record.name}.journal"))
     for copy in latest_first(record.with_name(f"{record.name}.backups")):
         if not is_regular(copy) or (lines is not None and (lines_in(copy) <= lines or copy.stat().st_size > LARGEST)):
             continue
@@ -41,10 +47,13 @@ def later_backup(record: Path, database: Path, lines: int | None = None) -> str 
             continue
         backup = read_source(copy)
         own = read_source(database)  # after the backup, because another process may write meanwhile
-        if backup.lines > own.lines and (more := lacks(own.content, backup.content)):
+        is_older = backup.lines > own.lines
+        goes_on = not is_older and backup.position is not None and not journal.passes(backup.position)
+        if (is_older or goes_on) and (more := lacks(own.content, backup.content)):
+            how = "went on from an earlier copy than" if goes_on else "is older than"
             return (
-                f"{record.name} is older than its backup {copy.name}, which has {more} that the record lacks: an "
-                "earlier copy was restored, or its end was lost. If it was restored on purpose, delete such backups"
+                f"{record.name} {how} its backup {copy.name}, which has {more} that the record lacks: an earlier copy "
+                "was restored, or its end was lost. If it was restored on purpose, delete such backups"
             )
     return None
 

@@ -98,6 +98,10 @@ def lacks(content: Content, other: Content) -> str:
     return ", ".join(f"{count(number, one)}{end}" for number, one, end in numbers if number)
 
 
+AGAIN = " (an image without an open query: after `alkit ask`, or by `alkit import` or tell(unasked=True))"
+"""How an answer is told again."""
+
+
 OTHER = "it is of another state of the record, which went on separately; it counts when it is told again"
 """Reason of an answer that only the journal of another state has."""
 
@@ -130,7 +134,7 @@ def add_others(content: Content, others: Content, name: str) -> Iterator[str]:
     if new:
         yield (
             f"whether {len(new)} answers count that only {name} has, which belongs to another state of the "
-            "record: they are kept, but do not count until they are told again"
+            f"record: they are kept, but do not count until they are told again{AGAIN}"
         )
 
 

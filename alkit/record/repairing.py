@@ -246,7 +246,7 @@ def _restore(remains: Remains) -> _Restored:
     backups = [one for one in all_backups if not _is_of_another_state(one, database, history, journalled)]
     agree = database is not None and history is not None and database.position == history.end
     if agree and history:
-        others |= {one.path.name: one.content for one in all_backups if one.lines > history.end.lines}
+        others |= {one.path.name: one.content for one in all_backups if _is_aside(one, history)}
     left_out = [one for one in all_backups if one not in backups and one.path.name not in others]
     is_latest = agree or not any(_is_later(one, database) for one in backups)
     if database and database.is_intact and is_latest and (history is None or _is_up_to_date(database, history)):
@@ -278,6 +278,11 @@ def _restore(remains: Remains) -> _Restored:
     return _Restored(
         content, unknown, n_journalled, n_new - n_journalled, is_merged=True, answers_hold=answers_hold, others=others
     )
+
+
+def _is_aside(backup: Source, history: History) -> bool:
+    """Whether a backup is later than a journal, or was made of a record that went on separately."""
+    return backup.lines > history.end.lines or (backup.position is not None and history.contradicts(backup.position))
 
 
 def _is_up_to_date(database: Source, history: History) -> bool:

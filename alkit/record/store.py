@@ -387,6 +387,7 @@ class Store:
             while lock.lock_counter > depth:  # also if Ctrl-C came just after the lock was acquired
                 lock.release()
 
+    @checked
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         """Keep others from changing the record, as :meth:`exclusive` does, and this thread from a step inside a step.

@@ -287,16 +287,17 @@ def test_backups_from_before_a_removal_that_was_killed_tell_nothing_new(record, 
     assert restored(path)[2].unknown == ()
 
 
-def test_a_backup_of_a_state_that_was_abandoned_is_named_by_a_repair_of_an_intact_record(record):
+def test_what_a_backup_of_a_state_that_was_abandoned_has_is_kept_by_a_repair_of_an_intact_record(record):
     path, earlier = record
     later = max(path.with_name("r.db.backups").iterdir()).read_bytes()
     turn(path, earlier).close()
     path.with_name("r.db.backups").joinpath("lines-000000000900.db").write_bytes(later)
-    _, counts, repaired = restored(path)
-    assert counts == {"a", "c", "f"}
-    (unknown,) = repaired.unknown
-    assert unknown.startswith("what lines-000000000900.db")
-    assert unknown.endswith("say: they belong to another state of this record")
+    told, counts, repaired = restored(path)
+    assert counts == {"c", "f"}  # the backup says that the answer to a was sent back, and only it has one to b
+    assert told["b", "ann"] is None
+    assert all("which belongs to another state of the record" in text for text in repaired.unknown)
+    assert "only lines-000000000900.db has" in " ".join(repaired.unknown)
+    assert "after `alkit ask`, or by `alkit import`" in " ".join(repaired.unknown)
 
 
 @pytest.fixture
@@ -331,3 +332,38 @@ def test_a_database_from_before_a_removal_is_an_earlier_copy(removed, n):
         assert told[("c", "ann")] == "sloppy"
         assert counts == {"c"}
         assert "the database, which would confirm the end, is older" in " ".join(repaired.unknown)
+
+
+def test_what_a_later_backup_has_is_noticed_also_after_the_record_has_gone_on_past_it(record, capsys):
+    path, earlier = record
+    aside = max(path.with_name("r.db.backups").iterdir())
+    store = turn(path, earlier)
+    for n in range(4):  # more backups than are kept
+        store.reject([2], f"sloppy {n}")
+        store.database.backend.back_up()
+    with store.database.reading() as connection:
+        assert store.database.position(connection).lines > lines_in(aside)
+    store.close()
+    assert len(list(aside.parent.iterdir())) == 1 + 2
+    assert run("check", path) == 1
+    said = capsys.readouterr().out
+    assert (
+        f"r.db went on from an earlier copy than its backup {aside.name}, which has 1 answer, 1 answer sent back"
+        in said
+    )
+    told, counts, repaired = restored(path)
+    assert (told["b", "ann"], "b" in counts) == (None, False)
+    assert f"only {aside.name} has" in " ".join(repaired.unknown)
+    aside.unlink()  # the earlier copy was restored on purpose
+    assert run("check", path) == 0
+
+
+def test_backups_that_the_journal_continues_are_replaced_by_later_ones(record, capsys):
+    path, _ = record
+    store = Store(path)
+    for n in range(4):
+        tell(store, "c", f"ann {n}")
+        store.database.backend.back_up()
+    store.close()
+    assert len(list(path.with_name("r.db.backups").iterdir())) == 2
+    assert run("check", path) == 0

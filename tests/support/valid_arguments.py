@@ -1105,6 +1105,7 @@ STORE = {
     "pseudo_labels": {"round": lambda t: 0},
     "revise": {"name": lambda t: "x", "change": lambda t: lambda before: before},
     "revise_all": {"changes": lambda t: {}},
+    "step": {"name": lambda t: "ask()"},
     "revise_unanswered": {"name": lambda t: "x", "change": lambda t: lambda before: before},
     "delete_files": {"names": lambda t: []},
     "take_out": {"id": lambda t: "nobody", "facts_now": lambda t: lambda names: {}},
