@@ -25,6 +25,7 @@ from alkit.networks.outputs import find_reading, input_type, probabilities_from,
 from alkit.networks.posterior import NetworkPosterior
 from alkit.networks.smp_factories import weights_left_out
 from alkit.networks.state import axes, dump_state, load_state, read_axes
+from alkit.networks.turns import alone_with
 from alkit.rng import Stream
 from alkit.values.label_spec import Images
 
@@ -51,6 +52,10 @@ class NetworkPredictor:
     ------
     ConfigurationError
         `precision` is unknown.
+
+    Notes
+    -----
+    Several threads can use it: they wait for each other.
     """
 
     network: nn.Module
@@ -77,12 +82,13 @@ class NetworkPredictor:
         """
         inputs = self._inputs(images)
         found = list[Tensor]()
-        for part in self._parts(inputs):
-            last = part[-1:].clone()  # before a network writes into its input
-            found.append(self._together(part))
-            if not self._cut.agrees(part, 0, found[-1][-1:], partial(self._together, last)):
-                found = [self._together(one) for one in torch.split(self._inputs(images), 1)]
-                break
+        with alone_with(self.network):
+            for part in self._parts(inputs):
+                last = part[-1:].clone()  # before a network writes into its input
+                found.append(self._together(part))
+                if not self._cut.agrees(part, 0, found[-1][-1:], partial(self._together, last)):
+                    found = [self._together(one) for one in torch.split(self._inputs(images), 1)]
+                    break
         return cast("npt.NDArray[np.float32]", torch.cat(found).cpu().numpy())
 
     def _parts(self, inputs: Tensor) -> Sequence[Tensor]:
@@ -112,7 +118,7 @@ class NetworkPredictor:
             `images` are not ``(n, in_channels, h, w)``, or the network does not call its output layer as a module.
         """
         inputs = self._inputs(images)
-        with autocast(inputs.device, self.precision):
+        with alone_with(self.network), autocast(inputs.device, self.precision):
             rows = torch.cat([features_before_head(self.network, part) for part in self._parts(inputs)])
         return cast("npt.NDArray[np.float32]", rows.cpu().numpy())
 
@@ -122,12 +128,14 @@ class NetworkPredictor:
 
         One image is passed through the network, and the memory of its tensors is measured.
         """
-        return self._cut.images_at_once(self._inputs(images))
+        with alone_with(self.network):
+            return self._cut.images_at_once(self._inputs(images))
 
     @checked
     def undrawn(self, images: Images) -> list[str]:
         """Return names of the random parts of the network that draws by dropout leave off, such as drop path."""
-        return undrawn(self.network, self._inputs(images))
+        with alone_with(self.network):
+            return undrawn(self.network, self._inputs(images))
 
     @classmethod
     @checked

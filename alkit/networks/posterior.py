@@ -17,6 +17,7 @@ from alkit.errors import ConfigurationError
 from alkit.networks.cut import CutNetwork, Shared
 from alkit.networks.dropout import MisplacedError, apply_masks, dropout_layers, split_copies
 from alkit.networks.outputs import probabilities_from
+from alkit.networks.turns import alone_with
 from alkit.rng import Stream
 
 
@@ -33,7 +34,8 @@ class NetworkPosterior:
 
     def __init__(self, cut: CutNetwork, images: Tensor) -> None:
         self._cut, self._images = cut, images
-        self._divide()
+        with alone_with(cut.network):
+            self._divide()
 
     def _divide(self) -> None:
         """Take the parts of the network, and one posterior for each image if the network mixes images of a batch."""
@@ -43,7 +45,8 @@ class NetworkPosterior:
 
     def prediction(self) -> Tensor:
         """Return probabilities with dropout off, ``(n, classes, *space)``; of several classes, ``(n, 2, classes)``."""
-        return self._prediction
+        with alone_with(self._cut.network):
+            return self._prediction
 
     def heads(self) -> tuple[Tensor, ...]:
         """Return the probabilities of each head of deep supervision, the final output first.
@@ -61,7 +64,7 @@ class NetworkPosterior:
             )
         if self._parts:
             return tuple(torch.cat(heads) for heads in zip(*(part.heads() for part in self._parts), strict=True))
-        with self._cut.passes(self._images):
+        with alone_with(self._cut.network), self._cut.passes(self._images):
             maps = self._shared if self._halves.encoded else network.encode(self._images)
             return tuple(self._probabilities(logits) for logits in network.decode_all(maps))
 
@@ -83,21 +86,28 @@ class NetworkPosterior:
             )
         done = 0
         while done < draws:
-            at_once = max(1, self._cut.images_at_once(self._images) // len(self._images)) if self._halves.stacks else 1
-            numbers = range(done, min(done + at_once, draws))
-            try:
-                chunk = self._draws(numbers, stream)
-            except MisplacedError:  # the network splits large batches
-                if self._halves.mixes:
-                    raise
-                self._cut.divide(self._images)
-                self._divide()
-                continue
-            if self._agrees(chunk, numbers, stream):
-                done += len(numbers)
+            with alone_with(self._cut.network):
+                chunk = self._chunk(range(done, draws), stream)
+            if chunk is not None:
+                done += len(chunk)
                 yield chunk
-            else:
-                self._divide()
+
+    def _chunk(self, left: Sequence[int], stream: Stream) -> Tensor | None:
+        """Return as many of the draws that are left as memory allows; None if the images were divided instead."""
+        at_once = max(1, self._cut.images_at_once(self._images) // len(self._images)) if self._halves.stacks else 1
+        numbers = left[:at_once]
+        try:
+            chunk = self._draws(numbers, stream)
+        except MisplacedError:  # the network splits large batches
+            if self._halves.mixes:
+                raise
+            self._cut.divide(self._images)
+            self._divide()
+            return None
+        if self._agrees(chunk, numbers, stream):
+            return chunk
+        self._divide()
+        return None
 
     def _agrees(self, chunk: Tensor, numbers: Sequence[int], stream: Stream) -> bool:
         """Return whether the last image and draw of a chunk are those of a pass over them alone, where this is new."""

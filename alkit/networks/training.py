@@ -15,6 +15,7 @@ from alkit.checks import check_integer, check_number
 from alkit.errors import AlkitError, ConfigurationError, is_out_of_memory
 from alkit.networks.computation import Computation
 from alkit.networks.repeatable import repeatable
+from alkit.networks.turns import alone_with
 from alkit.rng import Stream, seed_torch
 
 MOST_EXAMPLES = 10**8
@@ -116,19 +117,27 @@ def train_epoch(
 
 @contextmanager
 def evaluation_mode(network: nn.Module) -> Iterator[nn.Module]:
-    """Switch the network to evaluation mode without gradients, inside a ``with`` block."""
+    """Switch the network to evaluation mode without gradients, inside a ``with`` block.
+
+    Other threads that do the same wait until its end.
+    """
+    with alone_with(network), _evaluated(network), torch.inference_mode():
+        yield network
+
+
+@contextmanager
+def _evaluated(network: nn.Module) -> Iterator[None]:
     modules = list(network.modules())
     training = [module for module in modules if module.training]
     if any(type(module).train is not nn.Module.train or "training" not in vars(module) for module in modules):
         with _by_its_own_methods(network):
-            yield network
+            yield
         return
     # To set attributes of modules in the usual way for each draw takes longer than a draw of a small network.
     for module in training:
         vars(module)["training"] = False
     try:
-        with torch.inference_mode():
-            yield network
+        yield
     finally:
         for module in training:
             vars(module)["training"] = True
@@ -140,8 +149,7 @@ def _by_its_own_methods(network: nn.Module) -> Iterator[None]:
     was_training = network.training
     network.eval()
     try:
-        with torch.inference_mode():
-            yield
+        yield
     finally:
         network.train(was_training)
 

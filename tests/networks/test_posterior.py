@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -313,3 +314,25 @@ def test_a_mask_keeps_each_unit_with_the_probability_of_the_layer():
     masks = torch.stack([draw_mask(layer, torch.zeros(1, 400), Stream(t)) for t in range(50)])
     assert set(np.unique(masks.numpy())) == {np.float32(0), np.float32(1 / 0.75)}
     assert float((masks > 0).float().mean()) == pytest.approx(0.75, abs=0.01)
+
+
+def test_several_threads_get_what_one_thread_gets_and_leave_the_network_as_it_was():
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(), nn.Conv2d(8, 2, 1)
+    )
+    predictor, images = NetworkPredictor(network, 1, 2), torch.rand(6, 1, 32, 32).numpy()
+
+    def draws(n):
+        return torch.cat(list(predictor.posterior(images[:n]).dropout(3, Stream(0)))).numpy()
+
+    works = (lambda n: predictor.probabilities(images[:n]), draws, lambda n: predictor.features(images[:n]))
+    alone = [[work(n) for n in range(1, 7)] for work in works]
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    jobs = [(number, n) for _ in range(5) for n in range(6) for number in range(3)]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda job: works[job[0]](job[1] + 1), jobs))
+    for (number, n), values in zip(jobs, found, strict=True):
+        np.testing.assert_allclose(values, alone[number][n], atol=1e-6)
+    assert network.training
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
