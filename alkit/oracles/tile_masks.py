@@ -111,13 +111,14 @@ class TileMasks(Mapping[str, npt.NDArray[Any]]):
 
     def _read(self, image: str, box: Box, size: Size) -> npt.NDArray[Any]:
         key = image, *self._facts(image)
-        if self._open is None or self._open[0] != key:
-            if self._open is not None:
-                self._open[1].close()
-            stack = ExitStack()
+        opened = self._open  # another thread may open another file meanwhile
+        if opened is None or opened[0] != key:
             self._open = None
-            self._open = key, stack, stack.enter_context(_open_mask(self._files[image]))
-        mask = self._open[2]
+            if opened is not None:
+                opened[1].close()
+            stack = ExitStack()
+            opened = self._open = key, stack, stack.enter_context(_open_mask(self._files[image]))
+        mask = opened[2]
         if mask.shape != size:
             raise LabelError(
                 f"{self._files[image]} must have the size of its image",
