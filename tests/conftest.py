@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
+import tempfile
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pytest
 import records as kinds
 from cloud_stores import AZURITE, azure_store, azurite, google_store
 from hypothesis import HealthCheck, settings
+from memory import memory_folder
 from object_store import object_store
 from parts import CLASSES, World
 from postgres import programs, running_server
@@ -27,10 +28,8 @@ settings.register_profile(
 )
 settings.load_profile("alkit")
 
-# Tests write thousands of small files and wait for the disk: a folder in memory halves their time.
-MEMORY = Path("/dev/shm")
-if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= 2**31:
-    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+if (memory := memory_folder()) is not None and "TMPDIR" not in os.environ:
+    os.environ["TMPDIR"], tempfile.tempdir = memory, None
 
 
 @pytest.fixture(scope="session")

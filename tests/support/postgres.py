@@ -19,6 +19,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from memory import memory_folder
+
 NOBODY = 65534
 GUARDED, SECRET = "guarded", "a-secret-of-the-tests"
 """A user who needs a password, and this password."""
@@ -122,7 +124,7 @@ class PostgresServer:
 @contextmanager
 def running_server(binaries: Path) -> Iterator[PostgresServer]:
     """Yield a new server, and delete it in the end."""
-    folder = Path(tempfile.mkdtemp(prefix="postgres-", dir=_memory()))
+    folder = Path(tempfile.mkdtemp(prefix="postgres-", dir=memory_folder()))
     try:
         server = PostgresServer(binaries, folder, _as_another(folder, binaries))
         try:
@@ -159,14 +161,6 @@ def _parent_of(stat: Path) -> int:
         return int(stat.read_text().rpartition(")")[2].split()[1])
     except OSError:
         return 0
-
-
-def _memory() -> str | None:
-    """Return a folder in memory, in which synchronising costs nothing; None for the usual one."""
-    with suppress(OSError):
-        if shutil.disk_usage("/dev/shm").free > 2**30 and os.access("/dev/shm", os.W_OK):
-            return "/dev/shm"
-    return None
 
 
 def _free_port() -> int:

@@ -13,6 +13,7 @@ import time
 import warnings
 from pathlib import Path
 
+from memory import memory_folder
 from torture import light
 
 LIGHT = "--light" in sys.argv
@@ -52,9 +53,8 @@ def main() -> None:
         torch.set_num_threads(1)
     light.trust_schemas()
     begun, cpu = time.monotonic(), sum(os.times()[:4])
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     tally = pairs.Tally(log=given.log)
-    with tempfile.TemporaryDirectory(prefix="interleaving-", dir=memory) as place:
+    with tempfile.TemporaryDirectory(prefix="interleaving-", dir=memory_folder()) as place:
         folder = Path(place)
         register(folder / "plugin")
         points.install()

@@ -16,6 +16,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from memory import memory_folder
+
 from . import light
 
 light.stand_in()
@@ -47,8 +49,7 @@ def main() -> None:
     if given.scenario == "commands":
         commands.preload()
     begun, cpu = time.monotonic(), _cpu()
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="torture-", dir=memory) as folder:
+    with tempfile.TemporaryDirectory(prefix="torture-", dir=memory_folder()) as folder:
         result = _run(given, share, Path(folder))
     result |= {"seconds": round(time.monotonic() - begun, 1), "cpu_seconds": round(_cpu() - cpu, 1)}
     text = json.dumps(result, indent=1)
