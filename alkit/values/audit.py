@@ -45,7 +45,7 @@ class AuditFigures:
     Raises
     ------
     ConfigurationError
-        A number is negative.
+        A number is negative, or `labels` and `ids` differ in length.
 
     Examples
     --------
@@ -69,6 +69,11 @@ class AuditFigures:
     def __post_init__(self) -> None:
         for name in ("drawn", "of", "skipped", "disputed"):
             check_integer(name, getattr(self, name), least=0)
+        if self.labels and len(self.labels) != len(self.ids):
+            raise ConfigurationError(
+                "labels must have one digest for each of ids, or none",
+                got=f"{len(self.labels)} for {len(self.ids)} ids",
+            )
 
     @property
     def measured(self) -> int:
@@ -80,6 +85,7 @@ class AuditFigures:
         """Number of images that are not answered yet."""
         return max(0, self.drawn - self.measured - self.skipped - self.disputed)
 
+    @checked
     def measured_alike(self, other: AuditFigures) -> frozenset[str]:
         """Return the images that both figures have, measured by the same label as far as it is known."""
         own, others = (dict(zip(one.ids, one.labels or [""] * len(one.ids), strict=True)) for one in (self, other))

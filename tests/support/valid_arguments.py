@@ -847,6 +847,10 @@ EXAMPLES = {
         "skipped": lambda t: 0,
         "disputed": lambda t: 0,
         "main": lambda t: True,
+        "labels": lambda t: ("a1", "b2"),
+    },
+    "alkit.values.AuditFigures.measured_alike": {
+        "other": lambda t: alkit.values.AuditFigures({"dice": t.interval}, 3, 8, ("a", "b"))
     },
     "alkit.values.AuditFigures.sentences": {"name": lambda t: "dice"},
     "alkit.values.AuditFigures.from_written": {
