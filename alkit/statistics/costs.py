@@ -152,9 +152,11 @@ def fit_cost(
     if not len(took) == len(names) == len(known):
         raise ConfigurationError("seconds, groups and outlines must have one length", got=(len(took), len(names)))
     large = [name for name, n in Counter(names).most_common() if n >= FEWEST_OF_ONE]
-    member = np.array([[name == one for one in large] for name in names], bool).reshape(len(names), len(large))
+    # The labels of small groups have a level together. That of a large one would bend the coefficients.
+    places = [large.index(name) if name in large else len(large) for name in names]
+    member = np.eye(len(large) + 1, dtype=bool)[places][:, : max(places) + 1]
     log = np.log(took)
-    shift = np.array([np.median(log[member[:, k]]) - np.median(log) for k in range(len(large))])
+    shift = np.array([np.median(log[own]) - np.median(log) for own in member.T])
     constant = np.zeros(3), shift
     constant[0][0] = math.exp(float(np.median(log - member @ shift)))
     best, residuals = constant, log - np.log(constant[0][0]) - member @ shift
@@ -215,7 +217,7 @@ def fit_correction(actual: Sequence[float], predicted: Sequence[float]) -> Corre
 
 
 def _fit(log: Floats, design: Floats, member: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Return coefficients and levels of groups, the first of which is 0."""
+    """Return coefficients and the logarithms of the levels of groups, the first of which is 0."""
     from scipy.optimize import least_squares
 
     free = member[:, 1:]
@@ -242,8 +244,8 @@ def _cost(
     n: int,
 ) -> LabelCost:
     coefficients, shifts = fit
-    by_name = dict(zip(large, shifts.tolist(), strict=True))
-    centre = float(np.mean([by_name.get(name, 0.0) for name in names]))
+    by_name = dict(zip(large, shifts.tolist(), strict=False))  # further ones are those of all small groups
+    centre = float(np.mean([by_name.get(name, shifts[-1]) for name in names]))
     fixed, per_border, per_area = (coefficients * math.exp(centre)).tolist()
     levels = {name: math.exp(shift - centre) for name, shift in by_name.items()}
     drawn = design[:, [2, 1]] if len(design) else np.zeros((1, 2))

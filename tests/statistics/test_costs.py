@@ -1,5 +1,7 @@
 """The cost of labels: known coefficients are found again."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -91,3 +93,15 @@ def test_predictions_that_tell_nothing_cost_the_mean_and_good_ones_what_they_say
     useless = fit_correction(actual.tolist(), rng.uniform(190, 210, 50).tolist())
     assert useless.apply(230.0) == pytest.approx(actual.mean(), abs=15)
     assert good.apply(1000.0) == actual.max()  # not extrapolated
+
+
+@pytest.mark.parametrize("level", [3.0, 1 / 3])
+def test_labels_of_people_with_few_do_not_bend_the_cost_of_those_with_many(level):
+    rng, rows = np.random.default_rng(0), []
+    for name, n, own in [*((f"new {k}", 7, level) for k in range(5)), ("ann", 60, 1.0)]:  # ann labels next
+        for border in rng.uniform(0.2, 2, n).tolist():
+            rows.append((own * (10 + 20 * border) * math.exp(rng.normal(0, 0.2)), name, (0.1, border)))
+    cost = fit_cost(*map(list, zip(*rows, strict=True)))
+    assert cost.by_outline
+    for border in (0.3, 1.9):
+        assert cost.expected((0.1, border)) == pytest.approx(10 + 20 * border, rel=0.2)
