@@ -17,6 +17,7 @@ the digest of the line before and the list. The second part chains the lines. Th
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -41,6 +42,9 @@ DIGITS = 32
 
 LONGEST_START = 256
 """Greatest number of bytes of the journal of a record in which nothing was recorded yet."""
+
+PART, MOST_ZEROS = 2**20, 2**26
+"""Bytes of a journal that are read at once, and the most that are kept of such parts with nothing but zeros."""
 
 UNLIKE = (
     "alkit repair (in Python: alkit.record.repair), which makes a new record of the database, the journal and the "
@@ -181,8 +185,8 @@ class Journal:
         prepared = self._prepared
         if end is not None and not self.ends_at(end) and prepared.ends_at(end):
             with suppress(FileNotFoundError):  # another process has just replaced this one
-                return prepared.path.read_bytes()
-        return self.path.read_bytes()
+                return _content(prepared.path)
+        return _content(self.path)
 
     def ends_at(self, position: Position) -> bool:
         """Whether the journal's length and the digest of its last line are those of a position."""
@@ -253,7 +257,7 @@ class Journal:
         """
         if not self.path.exists():
             return
-        content = self.path.read_bytes()
+        content = self._own_content()
         lines = list(decode(content, Position()))
         found, most = len(transactions(lines)), LONGEST_START
         if restored and lines:
@@ -268,10 +272,16 @@ class Journal:
         """
         if not self.path.exists():
             return
-        content = self.path.read_bytes()
+        content = self._own_content()
         lines, new = list(decode(content, Position())), {json.dumps(change) for change in changes}
         if any(line.number > 1 and json.dumps(line.change) not in new for line in lines):
             raise self._belongs_to_another(content, lines)
+
+    def _own_content(self) -> bytes:
+        try:
+            return _content(self.path)
+        except OSError as reason:
+            raise StoreError(f"cannot read {self.path} ({reason.strerror})", hint=UNLIKE) from reason
 
     def _belongs_to_another(self, content: bytes, lines: Sequence[Line]) -> StoreError:
         return StoreError(
@@ -307,7 +317,7 @@ class Journal:
         try:
             with self.path.open("rb") as file:
                 ends, size = _ends(file, position), os.fstat(file.fileno()).st_size
-                extra = file.read() if ends else b""
+                extra = _rest(file) if ends else b""
         except FileNotFoundError:
             raise StoreError(
                 f"{self.path} is missing: the journal of {record}, which belongs beside it",
@@ -337,13 +347,40 @@ class Journal:
             )
         content = encode([line.change for line in found[0]], position)[0] if found else b""
         if content != extra:
-            cut = len(extra) - len(content)
+            cut = size - position.length - len(content)
             what = f"an unfinished change, which was cut off ({cut} bytes)" if cut > 0 else "an unfinished line"
             log.warning("%s ended with %s, as after an interrupted write", self.path, what)
             with self.path.open("ab", buffering=0) as file:
                 file.truncate(position.length)
                 _write(file, content, position.length)
         return found[0] if found else []
+
+
+def _content(path: Path) -> bytes:
+    """Return the content of a journal, as :func:`_rest` does; an :class:`OSError` if it cannot be read."""
+    with path.open("rb") as file:
+        return _rest(file)
+
+
+def _rest(file: BinaryIO) -> bytes:
+    """Return what a file has behind the present place, without most of the zeros that are its end.
+
+    A journal has no zeros, but a crash may leave some. In a stranger's, gigabytes of them may take no room on the disk.
+
+    Raises
+    ------
+    OSError
+        More zeros are before other bytes.
+    """
+    parts, zeros, nothing = list[bytes](), 0, bytes(PART)
+    while part := file.read(PART):
+        if part != nothing[: len(part)]:
+            if zeros > MOST_ZEROS:
+                raise OSError(errno.EINVAL, f"it has a gap of more than {MOST_ZEROS} bytes, which no journal has")
+            parts.append(part)
+        elif (zeros := zeros + len(part)) <= MOST_ZEROS:
+            parts.append(part)
+    return b"".join(parts)
 
 
 def _ends(file: BinaryIO, position: Position) -> bool:

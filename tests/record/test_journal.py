@@ -420,3 +420,45 @@ def test_sending_an_answer_back_again_for_the_same_reason_changes_nothing(store)
     for reason, annotator in (("blurred", "ann"), ("sloppy", "bob")):
         with pytest.raises(alkit.errors.QueryError, match="to send back"):
             reject(store, "a", reason, annotator)
+
+
+@pytest.fixture
+def few_zeros(monkeypatch):
+    """Let a journal be read in small parts, of which few are kept that have only zeros."""
+    monkeypatch.setattr(module, "PART", 2**10)
+    monkeypatch.setattr(module, "MOST_ZEROS", 2**13)
+
+
+def with_gap(path, position, size):
+    """Put zeros into a file, which take no room on the disk."""
+    content = path.read_bytes()
+    with path.open("wb") as file:
+        file.write(content[:position])
+        file.seek(size, os.SEEK_CUR)
+        file.write(content[position:])
+        file.truncate(len(content) + size)
+
+
+def test_a_gap_at_the_end_of_a_journal_is_cut_off_and_not_read_into_memory(store, few_zeros, caplog, tmp_path):
+    store.close()
+    path = Path(f"{store.path}.journal")
+    content, size = path.read_bytes(), 2**20
+    with_gap(path, len(content), size)
+    assert len(module.Journal(path).content()) <= len(content) + 2**13 + 2**10
+    repaired = repair(store.path, tmp_path / "out.db")
+    assert repaired.saved["queries"] == 6
+    assert any("unfinished change" in text for text in repaired.unknown)
+    Store(store.path).close()
+    assert f"an unfinished change, which was cut off ({size} bytes)" in caplog.text
+    assert path.read_bytes() == content
+
+
+def test_a_gap_in_a_journal_is_refused(store, few_zeros, tmp_path):
+    store.close()
+    path = Path(f"{store.path}.journal")
+    with_gap(path, path.stat().st_size // 2, 2**20)
+    for work in (module.Journal(path).check_new, lambda: module.Journal(path).check_contained([])):
+        with pytest.raises(StoreError, match="it has a gap of more than 8192 bytes, which no journal has"):
+            work()
+    assert "cannot be read" in " ".join(check(store.path).damage)
+    assert repair(store.path, tmp_path / "out.db").saved["queries"] == 6
