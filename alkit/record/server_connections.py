@@ -71,7 +71,8 @@ class Connections:
                 f"the record {server} needs the package psycopg", hint="pip install 'alkit[postgresql]'"
             ) from reason
         self.server, self.wait = server, wait
-        self.errors: tuple[type[Exception], ...] = (sa.exc.DBAPIError, psycopg.Error)
+        lost = sa.exc.PendingRollbackError  # a connection was lost, and the error of that is being handled
+        self.errors: tuple[type[Exception], ...] = (sa.exc.DBAPIError, psycopg.Error, lost)
         self._engine, self.close = _engine_of(self, server)
         self._reached = False
 
@@ -126,6 +127,8 @@ class Connections:
         error = getattr(reason, "orig", reason)
         state = getattr(error, "sqlstate", None) or ""
         primary = getattr(getattr(error, "diag", None), "message_primary", None)
+        if isinstance(reason, sa.exc.PendingRollbackError):
+            primary = "it was lost during a transaction"
         text = one_line(str(primary or error), 300)
         if state in BUSY:
             return StoreBusyError(f"another process is writing to {self.server} ({text})")

@@ -303,19 +303,17 @@ class Store:
         RemovedMeanwhileError
             A label could not be read, because another process has removed its image.
         """
-        with self.database.moment():
-            removed = self.fact(REMOVED)
-            try:
+        before: list[Any] = []
+        try:
+            with self.database.moment():
+                before.append(self.fact(REMOVED))
                 yield
-            except StoreError as reason:
-                problem = reason
-            else:
-                return
-        if self.fact(REMOVED) != removed:
-            raise RemovedMeanwhileError(
-                f"another process has just removed an image from {self.path}", hint="the same again"
-            ) from problem
-        raise problem
+        except StoreError as problem:
+            if before and [self.fact(REMOVED)] != before:
+                raise RemovedMeanwhileError(
+                    f"another process has just removed an image from {self.path}", hint="the same again"
+                ) from problem
+            raise
 
     def close(self) -> None:
         """Close the database."""

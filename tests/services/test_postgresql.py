@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -85,6 +85,22 @@ def test_a_connection_that_is_cut_in_mid_transaction_leaves_nothing_and_the_call
     assert told(store.path) == ["a", "b"]
     tell(store, skip("c"))
     assert told(store.path) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("caught", [False, True])
+def test_a_connection_that_is_cut_while_one_moment_is_read_is_an_error_of_alkit(store, postgres, nested, caught):
+    def read():
+        with store.moment(), store.moment() if nested else nullcontext():
+            assert store.asked()
+            postgres.cut()
+            with suppress(StoreError) if caught else nullcontext():
+                store.answers()
+
+    for _ in range(2):  # the second time, connections are open
+        with pytest.raises(ConnectionLostError, match=r"connection to postgresql.*failed.*the same call again"):
+            read()
+    assert told(store.path) == []
 
 
 @pytest.mark.parametrize("way", ["kill", "stop"])
