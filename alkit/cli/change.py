@@ -70,6 +70,7 @@ def change(
     from alkit.configuration.construct import build
     from alkit.errors import ConfigurationError
     from alkit.experiment.keeping import change_keep
+    from alkit.record.begun import check_begun
     from alkit.record.changing import changed_settings
     from alkit.record.disputes import recorded_disputes
     from alkit.record.grouping import recorded_grouping
@@ -115,6 +116,7 @@ def change(
                 f"{store} was not created by alkit start or alkit run, so its options are not known",
                 hint="in Python, the argument change of alkit.Experiment",
             )
+        check_begun(record)
         settings.check_complete()
         kept = _known(typed)
         for one, other in (("steps", "epochs"), ("epochs", "steps")):

@@ -196,7 +196,7 @@ def run(
                 settle_form(record, form, oracle)
             keep_threads(record, threads)
             save_choice(record, choice, parts)
-            finished(record)
+            finished(record, "alkit run")
         before = len(experiment.history)
         own = None if tested is None else tested.oracle
         experiment.run(oracle, test=test, test_oracle=own, start=start, batch=batch, rounds=rounds)

@@ -179,7 +179,7 @@ def start(
         save_choice(recorded, choice, parts)
         save_instructions(recorded, told)
         settle_disputes(recorded, disputed.after(recorded_disputes(recorded)))
-        finished(recorded)
+        finished(recorded, "alkit start")
         kept = [*rules_and_groups(recorded), *people_in_words(recorded), *disputes_in_words(recorded)]
         step = next_step(campaign_summary(recorded), str(store), placed=recorded.fact(PLACE) is not None)
     named = {name: f"--{name.replace('_', '-')}" for name in inspect.signature(start).parameters}

@@ -24,7 +24,7 @@ _call = ContextVar("_call", default=CALL)
 
 @contextmanager
 def created_by(call: str) -> Iterator[None]:
-    """Let a call create the record that is begun inside the block; it says itself when it has :func:`finished`."""
+    """Let a call create the record that is begun inside the block; it says so when it has :func:`finished`."""
     token = _call.set(call)
     try:
         yield
@@ -37,9 +37,10 @@ def creator() -> str:
     return _call.get()
 
 
-def finished(store: Store) -> None:
-    """Record that the call that created a record has recorded everything, unless another one around it goes on."""
-    if creator() == CALL and not store.read_only and store.fact(BEGUN) is not None:
+def finished(store: Store, call: str = CALL) -> None:
+    """Record that a call has recorded everything that it records; one in Python lacks what a command records."""
+    told = store.fact(BEGUN)
+    if told is not None and (call != CALL or told == CALL) and not store.read_only:
         store.revise(BEGUN, lambda before: None)
 
 

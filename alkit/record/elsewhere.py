@@ -66,7 +66,6 @@ class _Elsewhere:
     record: Path | str | None
 
     def put(self, name: str, content: bytes) -> None:
-        self._check()
         self._check_owner()
         self.place.put(name, content)
 
@@ -121,6 +120,7 @@ class _Elsewhere:
             _marked.add(key)
 
     def _check_owner(self) -> None:
+        self._check()
         if self.record is not None and (key := (self.home.shown(), self.record)) not in _owned:
             check_owner(self.home, self.record)
             _owned.add(key)

@@ -204,7 +204,13 @@ def test_a_record_on_a_server_is_known_by_its_names(address):
 def test_another_address_is_named_and_nothing_is_written_there(tmp_path, address):
     store = Store(tmp_path / "r.db", files=address)
     other = Store(store.path, files=str(tmp_path / "other"))
-    for work in (lambda: other.keep(CONTENT, ".png"), lambda: other.content(NAME)):
+    works = (
+        lambda: other.keep(CONTENT, ".png"),
+        lambda: other.content(NAME),
+        lambda: other.contents.delete(()),
+        lambda: other.take_out("a", lambda unused: {}),
+    )
+    for work in works:
         with pytest.raises(
             StoreError, match=f"other does not have the files of this record: .*{store.fact('elsewhere')}"
         ):
