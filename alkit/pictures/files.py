@@ -17,6 +17,7 @@ from alkit.errors import ImageError
 from alkit.pictures.colours import colour, rgb
 from alkit.pools.decoding import decode
 from alkit.pools.scaling import scale_pixels
+from alkit.pools.unchanged import check_unchanged
 from alkit.protocols import HasFiles, HasPictures, Pool
 from alkit.values.label_spec import LabelSpec, Mask
 
@@ -47,7 +48,7 @@ def image_file(pool: Pool, id: str) -> ImageFile:
     Raises
     ------
     ImageError
-        The file cannot be read.
+        The file cannot be read, or has other pixels than when the pool was opened.
 
     Examples
     --------
@@ -56,6 +57,7 @@ def image_file(pool: Pool, id: str) -> ImageFile:
     >>> image_file(pool, "0000").suffix
     '.png'
     """
+    check_unchanged(pool, id)
     path = _path(pool, id)
     if path is None:
         shown = pool.picture(id) if isinstance(pool, HasPictures) else None
@@ -84,6 +86,7 @@ def browser_file(pool: Pool, id: str) -> ImageFile:
     ImageError
         The file cannot be read.
     """
+    check_unchanged(pool, id)
     path = _path(pool, id)
     if path is None:
         return image_file(pool, id)

@@ -99,3 +99,23 @@ def test_a_file_with_a_gap_behind_its_image_is_not_read_to_its_end(tmp_path, mon
     monkeypatch.setenv("ALKIT_MAX_BYTES", "1000000")
     with pytest.raises(ImageError, match="too large for its pixels"):
         image_file(pool, "b")
+
+
+@pytest.mark.parametrize("pages", [None, "frames"])
+def test_a_file_that_was_replaced_since_the_pool_was_opened_is_not_shown(tmp_path, pages):
+    def write(value):
+        pixels = np.full((1 if pages is None else 2, 8, 8), value, np.uint8)
+        tifffile.imwrite(tmp_path / "a.tif", pixels[0] if pages is None else pixels, photometric="minisblack")
+
+    write(1)
+    pool = alkit.ImagePool(tmp_path, grayscale=True, pages=pages, cache=tmp_path / "cache")
+    for part in (pool, pool.subset(pool.ids)):
+        write(1)  # only touched
+        assert image_file(part, pool.ids[0]).content
+        write(2)
+        for make in (image_file, browser_file):
+            with pytest.raises(ImageError, match=r"a\.tif has changed since the pool was opened"):
+                make(part, pool.ids[0])
+    (tmp_path / "a.tif").unlink()
+    with pytest.raises(ImageError, match=r"a\.tif cannot be read"):
+        image_file(pool, pool.ids[0])

@@ -90,8 +90,8 @@ def answered_mask(
     pixels = _coloured(content, name, sizes)
     if pixels is None:
         values, remarks = mask_values(content, name), list[str]()
-        if (shown := _shown(content, name, sizes)) is not None:
-            values, remarks = _of_palette(values, shown, name, spec, id)
+        if (palette := _palette_of(content, name)) is not None:
+            values, remarks = _of_palette(values, palette, name, spec, id)
     elif pixels.ndim == 2:
         values, remarks = _whole_numbers(pixels, name), list[str]()
     else:
@@ -108,7 +108,13 @@ def _coloured(content: bytes, name: str, sizes: Sequence[Size]) -> Values | None
             if image.format not in LOSSLESS or image.mode not in COLOURED or has_frames(image):
                 return None
             check_lossless(image, name)
-            _check_size((image.height, image.width), name, sizes)
+            if sizes and (image.height, image.width) not in sizes and (image.width, image.height) not in sizes:
+                raise LabelError(
+                    f"{name} has another size than its image",
+                    got=size_text((image.height, image.width)),
+                    expected=size_text(*sizes),
+                    hint="save the mask at the size of its image",
+                )
             if ";16" in str(image.tile) and image.mode != "F":
                 raise LabelError(
                     f"{name} has 16 bits in each of its channels", hint="save it as one channel, or with 8 bits"
@@ -121,17 +127,6 @@ def _coloured(content: bytes, name: str, sizes: Sequence[Size]) -> Values | None
         if isinstance(error.__cause__, UnidentifiedImageError):
             return None  # a TIFF of a type that Pillow does not know, or no image
         raise
-
-
-def _check_size(size: Size, name: str, sizes: Sequence[Size]) -> None:
-    """Refuse a picture of another size than its image, or the same sideways, before it is decoded."""
-    if sizes and size not in sizes and size[::-1] not in sizes:
-        raise LabelError(
-            f"{name} has another size than its image",
-            got=size_text(size),
-            expected=size_text(*sizes),
-            hint="save the mask at the size of its image",
-        )
 
 
 def check_palette(path: Path, values: Values, spec: LabelSpec, id: str) -> None:
@@ -155,22 +150,26 @@ def check_palette(path: Path, values: Values, spec: LabelSpec, id: str) -> None:
         head = file.read(26)
     if head.startswith(SIGNATURE) and head[25:] != b"\3":  # most masks have no palette
         return
-    if (shown := _shown(read_file(path), str(path), ())) is not None:
-        _of_palette(values, shown, str(path), spec, id)
+    if (palette := _palette_of(read_file(path), str(path))) is not None:
+        _of_palette(values, palette, str(path), spec, id)
 
 
-def _shown(content: bytes, name: str, sizes: Sequence[Size]) -> Values | None:
-    """Return the colours and the alpha, ``(h, w, 4)``, that a palette shows; None without one, or if it shows grays."""
-    with refuse_damage(partial(_unreadable, name)), open_image(BytesIO(content), name, LabelError) as image:
-        if image.mode != "P":
-            return None
-        _check_size((image.height, image.width), name, sizes)
-        shown = np.asarray(upright(image, name).convert("RGBA")).copy()
-    is_gray = bool((shown[..., :3] == shown[..., :1]).all()) and bool((shown[..., 3] == 255).all())
-    return None if is_gray else shown
+def _palette_of(content: bytes, name: str) -> Values | None:
+    """Return the colours and the alpha of each index of a palette image, ``(n, 4)``; None for another image."""
+    try:
+        with refuse_damage(partial(_unreadable, name)), open_image(BytesIO(content), name, LabelError) as image:
+            if image.mode != "P":
+                return None
+            image.load()
+            image.apply_transparency()
+            return np.array(image.getpalette("RGBA") or [], np.uint8).reshape(-1, 4)
+    except LabelError as error:
+        if isinstance(error.__cause__, UnidentifiedImageError):
+            return None  # a TIFF of a type that Pillow does not know
+        raise
 
 
-def _of_palette(values: Values, shown: Values, name: str, spec: LabelSpec, id: str) -> tuple[Values, list[str]]:
+def _of_palette(values: Values, palette: Values, name: str, spec: LabelSpec, id: str) -> tuple[Values, list[str]]:
     """Return the values of a palette image: its indices, or if these are no class ids, what it shows.
 
     Raises
@@ -178,19 +177,26 @@ def _of_palette(values: Values, shown: Values, name: str, spec: LabelSpec, id: s
     LabelError
         Both can be meant, and are different.
     """
+    used = distinct(values).astype(np.intp)
+    shown = palette[used[used < len(palette)]][None]  # as an image of one row, which has each index once
+    is_gray = bool((shown[..., :3] == shown[..., :1]).all()) and bool((shown[..., 3] == 255).all())
+    if shown.shape[1] < len(used) or is_gray:
+        return values, []
     allowed = [*range(len(spec.classes)), *([] if spec.ignore is None else [spec.ignore])]
-    by_index = class_ids(values, spec, id)
-    means_ids = bool(np.isin(distinct(by_index), allowed).all())
-    hidden = shown[..., 3] < PAINTED
+    by_index = class_ids(used.astype(np.uint8)[None], spec, id)
+    means_ids = bool(np.isin(by_index, allowed).all())
     try:
         found, remarks = _flat(shown, name, spec)
         by_colour = class_ids(found, spec, id)
-        means_colours = bool(np.isin(distinct(by_colour), allowed).all())
+        means_colours = bool(np.isin(by_colour, allowed).all())
     except LabelError:
         means_colours = False
     if means_colours and not means_ids:
-        return by_colour, remarks
-    if means_ids and (by_index != by_colour if means_colours else hidden & (by_index != 0)).any():
+        ids = np.zeros(256, np.uint8)
+        ids[used] = by_colour[0]
+        return ids[values], remarks
+    others = by_index != by_colour if means_colours else (shown[..., 3] < PAINTED) & (by_index != 0)
+    if means_ids and others.any():
         raise LabelError(
             f"{name} can be read in two ways, because the indices of its palette mean other classes than "
             f"{'its colours' if means_colours else 'its transparent pixels'}",

@@ -90,6 +90,7 @@ TAKEN = {
     "BMP": (content(WHITE, "BMP"), []),
     "BMP in colour": (content(rgb, "BMP"), ["its equal channels were read as one"]),
     "floats of class ids": (tiff(MASK.astype(np.float32)), []),
+    "64 bits": (tiff(MASK.astype(np.int64)), []),
 }
 
 
@@ -160,10 +161,12 @@ def test_known_masks_with_a_palette_in_another_order_are_refused(tmp_path):
     (tmp_path / "a.png").write_bytes(indexed(SEVERAL, BLACK, YELLOW, SKY))
     (tmp_path / "b.png").write_bytes(indexed(SEVERAL, BLACK, SKY, YELLOW))
     (tmp_path / "c.png").write_bytes(content(SEVERAL))
+    (tmp_path / "d.tif").write_bytes(tiff(SEVERAL.astype(np.int64)))
     oracle = MaskOracle(tmp_path, THREE.classes)
     np.testing.assert_array_equal([oracle.read("a"), oracle.read("c")], [SEVERAL] * 2)
     with pytest.raises(LabelError, match=r"b\.png can be read in two ways"):
         oracle.read("b")
+    np.testing.assert_array_equal(MaskOracle(tmp_path, THREE.classes, pattern="{id}.tif").read("d"), SEVERAL)
     assert MaskOracle(tmp_path, THREE.classes, values=(0, 1, 2)).read("b").any()  # the caller says what they mean
 
 
