@@ -12,6 +12,7 @@ continues with them.
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import os
@@ -33,6 +34,9 @@ OLD, OLD_FOLDER = 3600.0, 14 * 24 * 3600.0
 
 A file is being written; a folder may be of somebody who goes on tomorrow.
 """
+
+ROOM = 2**20
+"""Number of bytes that a folder must have room for: SQLite needs a part of it to read a database."""
 
 UNFINISHED = ".writing-"
 """Beginning of the names of files that are being written."""
@@ -101,6 +105,27 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 BINARY = getattr(os, "O_BINARY", 0)
 """Flag of Windows that keeps line ends as they are."""
+
+
+def check_room(folder: Path, what: object) -> None:
+    """Check that a folder has a little space, after something in it could not be read that needs some, as SQLite does.
+
+    Raises
+    ------
+    StoreError
+        It has none. The message begins with `what`.
+    """
+    try:
+        with temporary_file(folder) as path, path.open("xb") as file:
+            file.write(bytes(ROOM))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as reason:
+        if reason.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreError(
+                f"{what} cannot be read, because {folder} has no space ({reason.strerror})",
+                hint="free some; for temporary files, set the environment variable TMPDIR to another folder",
+            ) from reason
 
 
 def delete_file(path: Path) -> None:

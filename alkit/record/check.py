@@ -15,6 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from alkit._files import check_room
 from alkit.errors import StoreError
 from alkit.record import guard, tables
 from alkit.record.backups import is_regular, latest_first
@@ -93,7 +94,13 @@ def _lost_files(files: Files, names: Iterable[str]) -> dict[str, str]:
 
 
 def find_damage(database: Path, rows: Counter[str] | None = None, names: set[str] | None = None) -> Iterator[str]:
-    """Yield a sentence about each damaged part; count the intact rows, and collect the names of their files."""
+    """Yield a sentence about each damaged part; count the intact rows, and collect the names of their files.
+
+    Raises
+    ------
+    StoreError
+        The folder has no space, without which SQLite cannot read.
+    """
     rows, names = Counter() if rows is None else rows, set() if names is None else names
     try:
         guard.check_files(database)
@@ -119,6 +126,7 @@ def find_damage(database: Path, rows: Counter[str] | None = None, names: set[str
     except StoreError as reason:
         yield str(reason)
     except (sqlite3.Error, ValueError) as reason:  # ValueError: a digest that is not hexadecimal
+        check_room(database.parent, database)
         yield f"the database cannot be read to its end: {reason}"
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from alkit._files import temporary_folder
+from alkit._files import check_room, temporary_folder
 from alkit._logs import logger
 from alkit.errors import StoreError
 from alkit.record import guard, migrations, tables
@@ -91,6 +91,8 @@ def read_source(path: Path) -> Source:
         found = {name: _read_rows(copy, name) for name in (*_TABLES, "consumed", "totals", "journal")}
         schema = _schema(found)
         is_intact = _is_intact(copy, schema)
+        if not is_intact:
+            check_room(folder, path)
     return _source(path, found, schema, is_intact=is_intact)
 
 
@@ -146,6 +148,7 @@ def _source(path: Path | Server, found: migrations.Plain, schema: int, *, is_int
     )
     if schema < tables.SCHEMA:
         whole |= _ADDED  # there were none
+    is_intact = is_intact and (schema <= 3 or len(whole) == len(_TABLES))  # there may have been no space to read one
     plain = {name: [migrations.strip(row) for row in rows] for name, rows in found.items()}
     try:
         plain = migrations.migrate_rows(plain, schema) if schema < tables.SCHEMA else plain

@@ -1,6 +1,8 @@
 """Damage in a record is noticed when the damaged part is read, and a repair saves everything that is intact."""
 
+import errno
 import hashlib
+import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -11,7 +13,8 @@ import pytest
 
 import alkit
 from alkit.cli import main
-from alkit.record import Recorded, Store
+from alkit.errors import StoreError
+from alkit.record import Recorded, Store, salvage
 from alkit.record.check import check
 from alkit.record.repairing import repair
 
@@ -414,3 +417,34 @@ def main_exit(arguments):
     with pytest.raises(SystemExit) as end:
         main(arguments)
     assert end.value.code in (0, None)
+
+
+def test_a_folder_without_space_is_no_damage(campaign, tmp_path, monkeypatch):
+    path = copied(campaign, tmp_path)
+    path.with_name("r.db.journal").unlink()
+    connect, full = sqlite3.connect, [""]
+
+    def no_space(database, *arguments, **more):
+        """SQLite needs some space even to read."""
+        if full[-1] in str(database):
+            raise sqlite3.OperationalError("disk I/O error")
+        return connect(database, *arguments, **more)
+
+    def no_sync(number):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for name, look in (("record.db", lambda: repair(path, tmp_path / "new.db")), ("r.db", lambda: check(path))):
+        full.append(name)
+        with monkeypatch.context() as patch:
+            patch.setattr(sqlite3, "connect", no_space)
+            patch.setattr(os, "fsync", no_sync)
+            with pytest.raises(StoreError, match=r"r.*\.db cannot be read, because .* has no space .*TMPDIR"):
+                look()
+    assert len(repair(path, tmp_path / "new.db").unknown) == 1
+
+
+def test_a_source_of_which_a_table_was_not_read_is_not_intact(campaign, tmp_path, monkeypatch):
+    path, read = copied(campaign, tmp_path), salvage._read_rows
+    assert salvage.read_source(path).is_intact
+    monkeypatch.setattr(salvage, "_read_rows", lambda copy, name: [] if name == "answers" else read(copy, name))
+    assert not salvage.read_source(path).is_intact
