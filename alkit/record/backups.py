@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from alkit._files import make_folder, sync_folder, temporary_file
 from alkit._reading.inside import leads_out
 from alkit.errors import StoreError
 from alkit.record import guard
-from alkit.record.journal import Journal, Position
+from alkit.record.journal import Journal, Position, own_digest
 from alkit.record.places import remove
 
 KEPT = 2
@@ -54,9 +54,12 @@ def back_up(database: Path, folder: Path, wait: float, name: str | None = None) 
                 guard.harden(connection)
                 guard.check_pages(connection)
                 connection.execute("VACUUM INTO ?", (str(copy),))
-            target = folder / (name or f"lines-{_lines(copy):012}.db")
+            end = _position(copy) if name is None else Position()
+            target = folder / (name or f"lines-{end.lines:012}.db")
             with copy.open("rb+") as file:
                 os.fsync(file.fileno())
+            if name is None:
+                _set_aside(target, end)
             os.replace(copy, target)
         sync_folder(folder)
     except (sqlite3.Error, UnicodeDecodeError, OSError) as reason:
@@ -67,6 +70,14 @@ def back_up(database: Path, folder: Path, wait: float, name: str | None = None) 
     own = [path for path in _regular(folder) if not _is_of_another_state(path, target, database)]
     remove(folder, own[KEPT:])
     return target
+
+
+def _set_aside(target: Path, end: Position) -> None:
+    """Give another name to a backup of another state that has as many lines as the one which is made now."""
+    if target.exists():
+        with suppress(sqlite3.Error, StoreError, TypeError):  # it is damaged
+            if (other := _position(target)) != end:
+                target.rename(target.with_stem(f"{target.stem}-{own_digest(other.chain.encode())}"))
 
 
 def _is_of_another_state(backup: Path, latest: Path, database: Path) -> bool:
@@ -105,10 +116,6 @@ def lines_in(backup: Path) -> int:
 
 def _regular(folder: Path) -> list[Path]:
     return [path for pattern in (REGULAR, BY_TIME) for path in sorted(folder.glob(pattern), reverse=True)]
-
-
-def _lines(database: Path) -> int:
-    return _position(database).lines
 
 
 def _position(database: Path) -> Position:

@@ -367,3 +367,23 @@ def test_backups_that_the_journal_continues_are_replaced_by_later_ones(record, c
     store.close()
     assert len(list(path.with_name("r.db.backups").iterdir())) == 2
     assert run("check", path) == 0
+
+
+def test_a_backup_of_another_state_with_as_many_lines_is_not_overwritten(record, capsys):
+    path, earlier = record
+    before = {file.name: file.read_bytes() for file in path.with_name("r.db.backups").iterdir()}
+    go_back(path, earlier)
+    store = Store(path)  # somebody does the same again, with other answers
+    store.reject([1], "blurred")
+    tell(store, "c")
+    ask(store, 1, "e")
+    store.database.backend.back_up()
+    store.close()
+    after = {file.name: file.read_bytes() for file in path.with_name("r.db.backups").iterdir()}
+    assert max(before) in after
+    assert before[max(before)] in after.values()
+    assert before[max(before)] != after[max(before)]
+    assert run("check", path) == 1
+    assert "which has 1 answer that the record lacks" in capsys.readouterr().out
+    told, _, _ = restored(path)
+    assert ("b", "ann") in told
