@@ -476,3 +476,9 @@ def test_rows_of_a_former_schema_with_many_numbers_are_damage(tmp_path):
     )
     with pytest.raises(StoreError, match=r"is damaged: .* of also"):
         Store(path)
+
+
+def test_a_lock_and_a_key_are_no_traces_of_a_record(tmp_path):
+    for ending in (".lock", ".owner"):
+        (tmp_path / f"r.db{ending}").touch()
+    guard.check_lost(tmp_path / "r.db")
