@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alkit.errors import StoreError
-from alkit.record.places import AT_ONCE, LocalPlace, Place, UnreachableError
+from alkit.record.places import AT_ONCE, LocalPlace, Place, not_permitted
 
 NAME = re.compile(r"[0-9a-f]{64}[.\w-]*", re.ASCII)
 """Names of the files: a SHA-256 and a suffix."""
@@ -44,9 +44,7 @@ class Files:
         try:
             content = self._content(name)
         except PermissionError as reason:
-            raise UnreachableError(
-                f"cannot read {shown} ({reason.strerror or reason})", hint="check the permissions of its folder"
-            ) from reason
+            raise not_permitted(shown, reason) from reason
         except OSError as reason:
             raise StoreError(
                 f"{shown} is missing, and the record refers to it", hint="restore it from a backup"

@@ -36,6 +36,13 @@ class UnreachableError(StoreError):
     """A place does not answer, or refuses the credentials, so nobody knows whether a content is there."""
 
 
+def not_permitted(path: object, reason: OSError) -> UnreachableError:
+    """Return the error about a file that this user may not read, and that may be intact."""
+    return UnreachableError(
+        f"cannot read {path} ({reason.strerror or reason})", hint="check its permissions and those of its folder"
+    )
+
+
 class Place(Protocol):
     """Keeps contents by name.
 

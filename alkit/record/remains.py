@@ -21,6 +21,7 @@ from alkit.record.elsewhere import ELSEWHERE, given_address, ids_at, place_elsew
 from alkit.record.files import Files, files_in
 from alkit.record.journal import Position
 from alkit.record.journal_objects import JournalObjects
+from alkit.record.places import not_permitted
 from alkit.record.read_only import versions_of
 from alkit.record.replay import Content, History, apply, empty, history_of, read_history
 from alkit.record.salvage import Source, read_server, read_source
@@ -149,8 +150,12 @@ def _on_server(server: Server, address: Address, version: object) -> Remains:
 def _history_in(journal: JournalObjects, end: Position | None) -> History | None:
     """Return a journal of objects; None if it cannot be read. Another process may replace its objects meanwhile."""
     for _ in range(3):
-        with suppress(OSError):
+        try:
             return history_of(journal.content(end))
+        except PermissionError as reason:
+            raise not_permitted(journal.path, reason) from reason
+        except OSError:
+            pass
     return None
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from alkit.record import tables
 from alkit.record.journal import DIGITS, Journal, Line, Position, chain, decode_line, n_answers, own_digest, parse_line
+from alkit.record.places import not_permitted
 
 FEW = 8
 """Number of wrong digits with which a digest is still recognised. Another line has about 30 wrong ones of 32."""
@@ -92,9 +93,16 @@ def read_history(path: Path, end: Position | None = None) -> History | None:
     ----------
     end:
         The end that the database states, as :meth:`alkit.record.journal.Journal.content` takes it.
+
+    Raises
+    ------
+    UnreachableError
+        This user may not read it.
     """
     try:
         return history_of(Journal(path).content(end))
+    except PermissionError as reason:
+        raise not_permitted(path, reason) from reason
     except OSError:
         return None
 

@@ -22,6 +22,7 @@ from alkit.record.check import find_damage
 from alkit.record.database import Database
 from alkit.record.digests import add, is_whole
 from alkit.record.journal import Position
+from alkit.record.places import not_permitted
 from alkit.record.replay import Content, empty
 from alkit.record.row_form import has_form
 
@@ -67,11 +68,13 @@ def _copy(path: Path, copy: Path) -> None:
     Raises
     ------
     StoreError
-        There is not enough space for the copy, or the file has a gap.
+        There is not enough space for the copy, the file has a gap, or this user may not read it.
     """
     guard.check_gap(path)
     try:
         shutil.copyfile(path, copy)
+    except PermissionError as reason:
+        raise not_permitted(path, reason) from reason
     except OSError as reason:
         if reason.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StoreError(

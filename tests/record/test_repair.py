@@ -1,7 +1,9 @@
 """Damage in a record is noticed when the damaged part is read, and a repair saves everything that is intact."""
 
+import builtins
 import errno
 import hashlib
+import io
 import os
 import shutil
 import sqlite3
@@ -448,3 +450,21 @@ def test_a_source_of_which_a_table_was_not_read_is_not_intact(campaign, tmp_path
     assert salvage.read_source(path).is_intact
     monkeypatch.setattr(salvage, "_read_rows", lambda copy, name: [] if name == "answers" else read(copy, name))
     assert not salvage.read_source(path).is_intact
+
+
+@pytest.mark.parametrize("ending", ["", ".journal"])
+def test_a_part_that_nobody_may_read_is_not_taken_for_a_lost_one(campaign, tmp_path, monkeypatch, ending):
+    path = copied(campaign, tmp_path)
+    refused, opened = str(path) + ending, builtins.open
+
+    def refuse(file, *arguments, **more):
+        if str(file) == refused:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), refused)
+        return opened(file, *arguments, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(builtins, "open", refuse)
+        patch.setattr(io, "open", refuse)
+        with pytest.raises(StoreError, match=r"cannot read .*r\.db.* \(Permission denied\).*check its permissions"):
+            repair(path, tmp_path / "new.db")
+    assert repair(path, tmp_path / "new.db").unknown == ()
