@@ -23,7 +23,7 @@ from alkit.pools.digests import digest
 from alkit.protocols import HasDigests, HasSubsets, Pool
 from alkit.record.agreed import Agreed
 from alkit.record.audit import compare_again, kept_apart
-from alkit.record.begun import BEGUN, creator
+from alkit.record.begun import BEGUN, CALL, creator
 from alkit.record.changing import (
     GROUPS,
     MOVED,
@@ -131,14 +131,14 @@ class Settings:
                 recorded = self._store.fact("configuration")
                 facts = {"configuration": configuration, "declared": declared, "seed": seed, "threads": _threads()}
                 facts[PIXELS] = stored_type(pool)
+                if recorded is None or creator() != CALL:  # Experiment.open, too, makes other settings of a new record
+                    facts[BEGUN] = creator()
                 kept = kept_choices(self._store, None if classes is None else written_form(as_spec(classes)))
                 begun = self._store.has_queries() or self._store.has_answers()  # answers that nobody asked for
                 if recorded and not begun and (change or has_other_images(self._store, recorded, configuration)):
                     change_early(self._store, self._new(facts, pool))
                 elif recorded is None or not begun:
                     if recorded != configuration:  # unless another process has just recorded it
-                        if recorded is None:
-                            facts[BEGUN] = creator()
                         self._store.replace(self._new(facts, pool), kept.__contains__, unanswered=not begun)
                 elif self._is_fresh() and self._is_other(recorded, configuration, declared):
                     restart(self._store, recorded, self._new(facts, pool), pool, parts["terms"], kept)

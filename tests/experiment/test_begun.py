@@ -1,5 +1,6 @@
 """A record whose creation was killed lacks settings. Every call says so until the same call completes it."""
 
+import shutil
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count
@@ -155,3 +156,33 @@ def test_a_run_whose_creation_was_killed_at_any_transaction_is_completed_by_the_
         names = ("declared", "options", "configuration")
         assert [facts_of(path)[name] for name in names] == [facts_of("whole.db")[name] for name in names]
     assert len(found) > 2
+
+
+def test_a_campaign_that_is_started_again_with_other_options_is_never_half_of_both(folders, monkeypatch):
+    def again(path):
+        more = "--classes skin,mole --never 1 --audit 2 --keep all --disputes third --people ann,ben"
+        return command("start", path, *SMALL, *more.split())
+
+    assert command("start", "former.db", *SMALL) == 0
+    shutil.copy("former.db", "whole.db")
+    shutil.copy("former.db.journal", "whole.db.journal")
+    assert again("whole.db") == 0
+    found = []
+    for after in count(1):
+        path = f"{after}.db"
+        shutil.copy("former.db", path)
+        shutil.copy("former.db.journal", f"{path}.journal")
+        with monkeypatch.context() as patch:
+            killing(patch, after)
+            try:
+                assert again(path) == 0
+                break
+            except Killed:
+                pass
+        if Store(path).fact(BEGUN) is None:
+            assert facts_of(path) in (facts_of("former.db"), facts_of("whole.db"))
+        else:
+            found.append(path)
+        assert again(path) == 0
+        assert facts_of(path) == facts_of("whole.db")
+    assert len(found) > 3
