@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from alkit.errors import StoreError
 from alkit.record.change_form import Change
-from alkit.record.journal import Line, Position
+from alkit.record.journal_lines import Line, Position
 
 REPAIR = "alkit repair (in Python: alkit.record.repair), which saves everything that is intact into a new record"
 

@@ -16,7 +16,8 @@ from alkit._files import make_folder, sync_folder, temporary_file
 from alkit._reading.inside import leads_out
 from alkit.errors import StoreError
 from alkit.record import guard
-from alkit.record.journal import Journal, Position, own_digest
+from alkit.record.journal import Journal
+from alkit.record.journal_lines import Position, own_digest
 from alkit.record.places import remove
 
 KEPT = 2

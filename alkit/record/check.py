@@ -22,7 +22,7 @@ from alkit.record.backups import is_regular, latest_first
 from alkit.record.database import Database, Row
 from alkit.record.digests import add, holds
 from alkit.record.files import Files, files_in
-from alkit.record.journal import Position
+from alkit.record.journal_lines import Position
 from alkit.record.replay import History, apply, cluster_files, empty, history_of, read_history
 from alkit.record.row_form import has_form
 from alkit.record.tables import key_of, key_text

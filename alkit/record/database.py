@@ -25,7 +25,7 @@ from alkit.record.backend import REPAIR, AnyJournal, Backend, ConnectionLostErro
 from alkit.record.change_form import Change
 from alkit.record.columns import stored_value
 from alkit.record.digests import add, digest, holds
-from alkit.record.journal import Position, encode, first_change
+from alkit.record.journal_lines import Position, encode, first_change
 from alkit.record.replay import history_of
 from alkit.record.row_form import has_form, malformed_column
 from alkit.record.sqlite import SPACE, SQLite
@@ -343,7 +343,7 @@ class Database:
         Parameters
         ----------
         whole:
-            As in :func:`journal.first_change`.
+            As in :func:`alkit.record.journal_lines.first_change`.
         restored:
             As in :meth:`Journal.check_new`.
         """

@@ -20,16 +20,8 @@ from pathlib import PurePath
 from alkit._logs import logger
 from alkit.errors import StoreError
 from alkit.record.change_form import Change
-from alkit.record.journal import (
-    DIGITS,
-    LONGEST_START,
-    UNLIKE,
-    Line,
-    Position,
-    decode,
-    n_answers,
-    transactions,
-)
+from alkit.record.journal import LONGEST_START, UNLIKE
+from alkit.record.journal_lines import DIGITS, Line, Position, decode, n_answers, transactions
 from alkit.record.places import Place
 
 log = logger(__name__)

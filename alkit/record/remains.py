@@ -19,7 +19,7 @@ from alkit.record.check import position_of
 from alkit.record.database import Database
 from alkit.record.elsewhere import ELSEWHERE, given_address, ids_at, place_elsewhere
 from alkit.record.files import Files, files_in
-from alkit.record.journal import Position
+from alkit.record.journal_lines import Position
 from alkit.record.journal_objects import JournalObjects
 from alkit.record.places import not_permitted
 from alkit.record.read_only import versions_of

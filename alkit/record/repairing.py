@@ -25,7 +25,8 @@ from alkit.record.elsewhere import ELSEWHERE, begin_elsewhere, given_address, pl
 from alkit.record.existing import is_there
 from alkit.record.files import Files, files_in
 from alkit.record.forgetting import take_out
-from alkit.record.journal import Journal, Position
+from alkit.record.journal import Journal
+from alkit.record.journal_lines import Position
 from alkit.record.journal_objects import JournalObjects
 from alkit.record.lost_files import drop_lost_files, named_files
 from alkit.record.merging import add_others, disagree, drop_unproven, find_gaps, lacks, merge, removed_in

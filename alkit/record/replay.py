@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from alkit.record import tables
-from alkit.record.journal import DIGITS, Journal, Line, Position, chain, decode_line, n_answers, own_digest, parse_line
+from alkit.record.journal import Journal
+from alkit.record.journal_lines import DIGITS, Line, Position, chain, decode_line, n_answers, own_digest, parse_line
 from alkit.record.places import not_permitted
 
 FEW = 8

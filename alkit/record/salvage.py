@@ -21,7 +21,7 @@ from alkit.record.address import Server
 from alkit.record.check import find_damage
 from alkit.record.database import Database
 from alkit.record.digests import add, is_whole
-from alkit.record.journal import Position
+from alkit.record.journal_lines import Position
 from alkit.record.places import not_permitted
 from alkit.record.replay import Content, empty
 from alkit.record.row_form import has_form

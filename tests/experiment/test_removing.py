@@ -595,11 +595,11 @@ def test_an_image_that_is_removed_between_two_rounds_is_not_asked_for_again(tmp_
 
 def test_steps_with_the_former_parts_of_the_same_experiment_are_refused_after_a_removal(tmp_path):
     images, masks = alkit.synthetic.lesions(8, size=16)
-    pool = alkit.ArrayPool(images)
+    pool, to_remove = alkit.ArrayPool(images), []
 
     def removing(view, n, rng):
-        if len(view.candidates) == 5:
-            experiment.remove(view.candidates[0], "consent withdrawn")
+        if to_remove:
+            experiment.remove(to_remove.pop(), "consent withdrawn")
         return view.candidates[:n]
 
     experiment = alkit.Experiment(pool, alkit.testing.Brightness(), removing, tmp_path / "e.db", classes=("a", "b"))
@@ -610,7 +610,8 @@ def test_steps_with_the_former_parts_of_the_same_experiment_are_refused_after_a_
         select(former, experiment._model, 1)
     with pytest.raises(ResumeError, match="have changed since it was opened"):
         commit_round(former, experiment._model, experiment._test_labels, 0, {})
-    with pytest.raises(ResumeError, match="have changed since it was opened"):
+    to_remove.append("0006")
+    with pytest.raises(QueryError, match=r"remove\(\) was called inside ask\(\)"):
         experiment.ask(1)
     assert len(experiment._parts.store.asked()) == 2
     assert len(experiment.ask(1)) == 1

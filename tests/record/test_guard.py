@@ -19,7 +19,7 @@ from alkit.errors import StoreError
 from alkit.record import Store, guard
 from alkit.record.check import check
 from alkit.record.digests import add, digest
-from alkit.record.journal import chain
+from alkit.record.journal_lines import chain
 from alkit.record.places import LocalPlace
 from alkit.record.repairing import repair
 from alkit.record.salvage import read_source

@@ -20,6 +20,7 @@ from alkit.record import journal as module
 from alkit.record.check import check
 from alkit.record.database import Database
 from alkit.record.digests import digest
+from alkit.record.journal_lines import chain
 from alkit.record.repairing import repair
 from alkit.record.taking_back import reject
 
@@ -78,7 +79,7 @@ def test_each_line_of_the_journal_is_a_change_with_a_chained_digest(store):
     changes, before = [], ""
     for line in lines:
         body, _, digest = line.rpartition(" ")
-        assert digest == module.chain(before, body.encode())
+        assert digest == chain(before, body.encode())
         before = digest
         changes.append(json.loads(body))
     assert [number for number, *_ in changes] == list(range(1, len(lines) + 1))
@@ -329,7 +330,7 @@ def test_a_line_that_alkit_does_not_write_is_damage_even_if_its_digest_holds(sto
     before = path.read_bytes()
     number = before.count(b"\n") + 1
     body = json.dumps([number, number, *change], separators=(",", ":")).encode()
-    path.write_bytes(before + body + f" {module.chain(before[-33:-1].decode(), body)}\n".encode())
+    path.write_bytes(before + body + f" {chain(before[-33:-1].decode(), body)}\n".encode())
     with pytest.raises(StoreError, match=f"r.db.journal is damaged: line {number} is not what alkit wrote"):
         Store(store.path)
     repaired = repair(store.path, store.path.with_name("new.db"))

@@ -13,7 +13,7 @@ from alkit.errors import ResumeError, StoreError
 from alkit.record import Store, migrations, tables
 from alkit.record.check import check, find_damage
 from alkit.record.database import Database
-from alkit.record.journal import encode
+from alkit.record.journal_lines import encode
 from alkit.record.repairing import repair
 from alkit.record.states import Standing
 from alkit.values import State

@@ -23,7 +23,7 @@ from alkit.record import check as checks
 from alkit.record.backend import ConnectionLostError
 from alkit.record.check import check_server
 from alkit.record.database import Database
-from alkit.record.journal import encode
+from alkit.record.journal_lines import encode
 from alkit.record.journal_objects import JournalObjects
 from alkit.record.repairing import repair
 from alkit.record.tables import answers
