@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -65,8 +66,19 @@ def own_folders(tmp_path_factory):
     return (base / str(number) for number in itertools.count())
 
 
+@pytest.fixture
+def own_modules(tmp_path_factory):
+    """Forget the modules that a test has written and imported: their files are deleted with its folder."""
+    before = set(sys.modules)
+    yield
+    base = str(tmp_path_factory.getbasetemp())
+    for name in sys.modules.keys() - before:
+        if str(getattr(sys.modules[name], "__file__", None)).startswith(base):
+            del sys.modules[name]
+
+
 @pytest.fixture(autouse=True)
-def own_cache(own_folders, monkeypatch):
+def own_cache(own_modules, own_folders, monkeypatch):  # modules first: monkeypatch may put some back
     """No test reads or writes the user's cache, or the places that the user has named."""
     for variable in ("ALKIT_CACHE", "ALKIT_STATE"):
         folder = next(own_folders)

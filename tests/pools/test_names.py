@@ -87,8 +87,9 @@ def closed(monkeypatch):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
         return scandir(folder)
 
-    monkeypatch.setattr("alkit.pools.names.os.scandir", scan)
-    return names
+    with monkeypatch.context() as patch:  # undone before the folder of the test is deleted
+        patch.setattr("alkit.pools.names.os.scandir", scan)
+        yield names
 
 
 def test_a_folder_that_cannot_be_read_is_reported_like_an_image(tmp_path, closed):
