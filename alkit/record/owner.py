@@ -20,7 +20,7 @@ from typing import Any
 from alkit._files import write_atomically
 from alkit._reading.inside import read_inside
 from alkit.errors import StoreError, one_line
-from alkit.record.places import Place
+from alkit.record.places import Place, not_permitted
 
 OWNER = "owner.json"
 """Name of the content in the folder of a record's files that says whose it is."""
@@ -47,23 +47,23 @@ def check_owner(home: Place, record: Path | str) -> None:
     Raises
     ------
     StoreError
-        The folder belongs to another copy.
+        The folder belongs to another copy, or the key is missing or cannot be read.
     """
     known, key = _known(home), _key(record) if isinstance(record, Path) else None
     if known is not None:
         same_place = known.get("record") == str(record)
         if known.get("key") != (None if key is None else _digest(key)) or not (same_place or key):
-            raise _belongs_to(known, home, record)
+            raise _belongs_to(known, home, record, key)
         if same_place:
             return
         if key and isinstance(record, Path) and _is_another(known.get("record"), record, key):
-            raise _belongs_to(known, home, record)
+            raise _belongs_to(known, home, record, key)
     claim(home, record)  # also if it was moved
 
 
 def _is_another(path: Any, record: Path, key: bytes) -> bool:
     """Whether a path is that of another record with the same key, so that somebody has copied both."""
-    with suppress(OSError, ValueError, TypeError):
+    with suppress(OSError, ValueError, TypeError, StoreError):
         other = Path(path)
         return other.is_absolute() and _key(other) == key and other.exists() and not other.samefile(record)
     return False
@@ -89,16 +89,18 @@ def _known(home: Place) -> dict[str, Any] | None:
     return {}
 
 
-def _belongs_to(known: dict[str, Any], home: Place, record: Path | str) -> StoreError:
-    other = known.get("record")
-    along = f" together with {record.name}{ENDING}" if isinstance(record, Path) else ""
+def _belongs_to(known: dict[str, Any], home: Place, record: Path | str, key: bytes | None) -> StoreError:
+    other, beside = known.get("record"), f"{record.name}{ENDING}" if isinstance(record, Path) else None
+    if isinstance(other, str) and other != str(record):
+        got = f"files of {one_line(repr(other), 200)}"
+    else:
+        got = f"no key in {beside}" if beside and key is None else "files with another key"
     return StoreError(
         f"{record} can only be read: its files at {home.shown()} belong to another copy of this record",
-        got=f"files of {one_line(repr(other), 200)}"
-        if isinstance(other, str) and other != str(record)
-        else "files with another key",
-        hint="alkit repair --out, which makes a record with files of its own; or, if this one was moved, move it"
-        f"{along}, or delete {home.shown(OWNER)} after making sure that nobody works with the other one",
+        got=got,
+        hint="alkit repair --out, which makes a record with files of its own; or, if this one was "
+        + (f"moved or restored, put its {beside} beside it; or" if beside else "renamed,")
+        + f" delete {home.shown(OWNER)} after making sure that nobody works with another copy",
     )
 
 
@@ -107,11 +109,13 @@ def _digest(key: bytes) -> str:
 
 
 def _key(record: Path) -> bytes | None:
-    """Return the key beside a record; None if there is none."""
+    """Return the key beside a record; None if there is none. An error if this user may not read it."""
     path = record.with_name(record.name + ENDING)
     for _ in range(TRIES):
         try:
             content = read_inside(path, path.parent, len(_digest(b"")))
+        except PermissionError as reason:
+            raise not_permitted(path, reason) from reason
         except OSError:
             return None
         if _KEY.fullmatch(content):

@@ -10,10 +10,11 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from parts import CLASSES, MeanLearner
 
 from alkit._files import cache_folder
 from alkit.errors import ConfigurationError, MissingDependencyError, StoreError
-from alkit.record import Store, azure, connections, copies, elsewhere, remote, repair
+from alkit.record import Store, azure, connections, copies, elsewhere, owner, remote, repair
 from alkit.record.address import locate
 from alkit.record.check import check
 from alkit.record.elsewhere import begin_elsewhere, files_elsewhere, ids_at, place_at
@@ -107,6 +108,17 @@ def test_one_address_has_the_files_of_many_records(tmp_path, address):
     assert ids_at(address) == sorted(store.fact("elsewhere") for store in (one, other))
 
 
+class Watched(MeanLearner):
+    """Notes its trainings."""
+
+    def fit(self, labelled, *rest):
+        trained.append(labelled.ids)
+        return super().fit(labelled, *rest)
+
+
+trained: list[tuple[str, ...]] = []
+
+
 @pytest.fixture
 def original(tmp_path, address):
     """Return a record with its files elsewhere, a model and a label."""
@@ -189,6 +201,35 @@ def test_what_somebody_else_wrote_about_the_owner_is_no_reason_to_delete(tmp_pat
             original.delete_files()
     home.delete([OWNER])
     original.delete_files([NAME])
+
+
+def test_a_copy_is_refused_before_a_model_is_trained_in_it(tmp_path, address, world):
+    store = Store(tmp_path / "r.db", files=address)
+    experiment = world.experiment(learner=Watched(), classes=CLASSES, store=store)
+    experiment.tell({id: world.masks[id] for id in experiment.ask(3)})
+    copy = Store(with_copy(store, tmp_path / "inbox" / "r.db"), files=address)
+    copied = world.experiment(learner=Watched(), classes=CLASSES, store=copy)
+    trained.clear()
+    with pytest.raises(StoreError, match="can only be read"):
+        copied.fit()
+    assert not trained
+    experiment.fit()
+    assert trained
+
+
+def test_a_key_that_is_missing_or_may_not_be_read_is_named(address, original, monkeypatch):
+    elsewhere._owned.clear()
+
+    def refuse(*args):
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, "read_inside", refuse)
+        with pytest.raises(UnreachableError, match=r"cannot read .*r\.db\.owner \(Permission denied\)"):
+            original.keep(b"another label", ".png")
+    Path(f"{original.path}.owner").unlink()
+    with pytest.raises(StoreError, match=r"got no key in r\.db\.owner.* put its r\.db\.owner beside it; or delete "):
+        original.keep(b"another label", ".png")
 
 
 def test_a_record_on_a_server_is_known_by_its_names(address):
