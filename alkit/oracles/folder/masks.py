@@ -195,7 +195,8 @@ def _of_palette(values: Values, palette: Values, name: str, spec: LabelSpec, id:
         ids = np.zeros(256, np.uint8)
         ids[used] = by_colour[0]
         return ids[values], remarks
-    others = by_index != by_colour if means_colours else (shown[..., 3] < PAINTED) & (by_index != 0)
+    # Without colours that mean classes, a layer may be painted with a low alpha everywhere, as overlays are.
+    others = by_index != by_colour if means_colours else (shown[..., 3] == 0) & (by_index != 0)
     if means_ids and others.any():
         raise LabelError(
             f"{name} can be read in two ways, because the indices of its palette mean other classes than "

@@ -106,13 +106,13 @@ YELLOW, SKY, BLACK = (0xF0, 0xE4, 0x42), (0x56, 0xB4, 0xE9), (0, 0, 0)
 SEVERAL = np.array([[0, 0, 1, 1], [0, 2, 2, 1]], np.uint8).repeat(4, 0).repeat(4, 1)
 
 
-def indexed(values, *colours, hidden=()):
+def indexed(values, *colours, hidden=(), alpha=255):
     """Return an image with a palette, whose first colours are given; some of them are transparent."""
     image = Image.fromarray(values)
     image.putpalette(bytes(value for colour in colours for value in colour))
     file = io.BytesIO()
-    options = {"transparency": bytes(0 if place in hidden else 255 for place in range(len(colours)))} if hidden else {}
-    image.save(file, "PNG", **options)
+    alphas = bytes(0 if place in hidden else alpha for place in range(len(colours)))
+    image.save(file, "PNG", **({"transparency": alphas} if hidden else {}))
     return file.getvalue()
 
 
@@ -129,6 +129,11 @@ def test_a_palette_counts_by_its_indices(colours, hidden):
     mask, said = answered_mask(indexed(SEVERAL, *colours, hidden=hidden), "a.png", THREE, "a")
     np.testing.assert_array_equal(mask, SEVERAL)
     assert not said
+
+
+def test_the_palette_of_an_overlay_counts_by_its_indices():
+    file = indexed(SEVERAL, BLACK, (255, 0, 0), (0, 255, 0), hidden=(0,), alpha=100)
+    np.testing.assert_array_equal(answered_mask(file, "a.png", THREE, "a")[0], SEVERAL)
 
 
 @pytest.mark.parametrize(
