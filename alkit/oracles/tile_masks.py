@@ -113,9 +113,7 @@ class TileMasks(Mapping[str, npt.NDArray[Any]]):
         key = image, *self._facts(image)
         opened = self._open  # another thread may open another file meanwhile
         if opened is None or opened[0] != key:
-            self._open = None
-            if opened is not None:
-                opened[1].close()
+            self._open = None  # without a call of close(): the last thread that reads the former file lets go of it
             stack = ExitStack()
             opened = self._open = key, stack, stack.enter_context(_open_mask(self._files[image]))
         mask = opened[2]

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
 import numpy as np
@@ -398,3 +399,17 @@ def test_a_mask_that_is_saved_again_is_read_again(tmp_path):
     (tmp_path / "masks" / "a.png").unlink()
     with pytest.raises(alkit.errors.LabelError, match=r"a\.png cannot be read"):
         masks[pool.ids[0]]
+
+
+def test_several_threads_read_masks_of_tiles(tmp_path):
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+        for image in range(4):
+            values = np.full((64, 64), image, np.uint8)
+            tifffile.imwrite(tmp_path / name / f"{image}.tif", values, tile=(16, 16))
+    pool = alkit.TilePool(tmp_path / "images", tile=16, grayscale=True, foreground="all", cache=tmp_path / "cache")
+    masks = alkit.oracles.TileMasks(pool, tmp_path / "masks")
+    ids = np.random.default_rng(0).permutation([*pool.ids] * 4).tolist()
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda id: np.unique(masks[id]).tolist(), ids))
+    assert found == [[int(id[0])] for id in ids]
