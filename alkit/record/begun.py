@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from alkit.errors import StoreError
+from alkit.record.facts import CREATORS
 from alkit.record.store import Store
 
 BEGUN = "begun"
 """Name of the fact that names the call that creates a record, until it has recorded everything."""
 
-CALL = "Experiment(..., store=...)"
+CALL = CREATORS[0]
 """What creates a record in Python."""
 
 _call = ContextVar("_call", default=CALL)
@@ -56,5 +57,5 @@ def check_begun(store: Store) -> None:
         raise StoreError(
             f"{store.path} is being created, or its creation was interrupted, so it may lack rules and other settings",
             got=f"a record begun by {call}",
-            hint="the same call again, which completes it",
+            hint="the same call again, which completes it (if it ended in an error, first correct what that names)",
         )
