@@ -14,12 +14,10 @@ from alkit.arguments.returned import check_returned
 from alkit.errors import DataError
 from alkit.pools.channels import Channels, find_channels
 from alkit.pools.decoding import Pixels
+from alkit.pools.index import DTYPES
 from alkit.protocols import HasStored, Pool
 from alkit.values.ids import check_ids
 from alkit.values.label_spec import size_text
-
-TYPES = ("|u1", "<u2", "<f4")
-"""Types of the pixels of images, by their texts in NumPy."""
 
 BLOCK = 2**22
 """Bytes of images that are checked at once."""
@@ -206,16 +204,17 @@ def reads_otherwise(pool: Pool, other: Pool, name: str) -> Iterator[str]:
     ["The images of the test set are scaled by scale='full' and those of the pool by scale='minmax', ..."]
     """
     ours, theirs = _scale_of(pool), _scale_of(other)
+    own, stored = (stored_type(one) if ours == theirs == "full" else None for one in (pool, other))
     if ours != theirs and None not in (ours, theirs):
         yield (
             f"The images of {name} are scaled by scale={theirs!r} and those of the pool by scale={ours!r}, so the "
             f"model sees other values than in its training. Try: scale={ours!r}."
         )
-    elif ours == theirs == "full" and (own := stored_type(pool)) != (stored := stored_type(other)):
+    elif own is not None and stored is not None and own != stored:
         yield (
-            f"The images of {name} are of the type {np.dtype(stored)} and those of the pool of {np.dtype(own)}, and "
-            "scale='full' divides by the greatest value of a type, which both would have to use in the same way. "
-            f"Try: images of the type {np.dtype(own)}."
+            f"The images of {name} have the type {np.dtype(stored)} and those of the pool have {np.dtype(own)}. "
+            "scale='full' divides each by the greatest value of its type, so the model may see other values than in "
+            f"its training. Try: images of the type {np.dtype(own)}."
         )
     (_, *size), (_, *found) = image_shape(pool), image_shape(other)
     if size != found:
@@ -235,7 +234,7 @@ def stored_type(pool: Pool) -> str | None:
     '|u1'
     """
     found = pool.stored(list(pool.ids)[:1]) if isinstance(pool, HasStored) and len(pool.ids) else None
-    return None if found is None or found[0].dtype.str not in TYPES else str(found[0].dtype.str)
+    return None if found is None or found[0].dtype.str not in DTYPES else str(found[0].dtype.str)
 
 
 def _scale_of(pool: Pool) -> str | None:

@@ -78,7 +78,7 @@ def _set_aside(target: Path, end: Position) -> None:
     if target.exists():
         with suppress(sqlite3.Error, StoreError, TypeError):  # it is damaged
             if (other := _position(target)) != end:
-                target.rename(target.with_stem(f"{target.stem}-{own_digest(other.chain.encode())}"))
+                os.replace(target, target.with_stem(f"{target.stem}-{own_digest(other.chain.encode())}"))
 
 
 def _is_of_another_state(backup: Path, latest: Path, database: Path) -> bool:

@@ -92,7 +92,15 @@ def test_pools_that_read_alike_have_no_difference():
 def test_images_of_another_type_are_a_difference_if_they_are_scaled_by_their_type():
     deep = (IMAGES.astype(np.uint16) * 16).astype(np.uint16)
     (found,) = reads_otherwise(ArrayPool(IMAGES, IDS), ArrayPool(deep, IDS), "the test set")
-    assert "are of the type uint16 and those of the pool of uint8" in found
+    assert "have the type uint16 and those of the pool have uint8" in found
+
+    class Odd(Bare):
+        """A pool with pixels of a type that no pool of alkit has."""
+
+        def stored(self, ids):
+            return np.zeros((len(ids), *IMAGES.shape[1:]), np.uint32), "full"
+
+    assert not list(reads_otherwise(ArrayPool(IMAGES, IDS), Odd(), "the test set"))
     both = (ArrayPool(images, IDS, scale="minmax") for images in (IMAGES, deep))
     assert not list(reads_otherwise(*both, "the test set"))
 

@@ -82,7 +82,7 @@ class NiftiFile:
         try:
             with files.opened(self.path) if files is not None else open_file(self.path) as file:
                 if _facts(os.fstat(file.fileno())) != self.facts:
-                    raise ImageError(f"{self.path} has changed since its header was read")
+                    raise ImageError(f"{self.path} has changed since its header was read", hint="open it again")
                 for number in numbers:
                     file.seek(self.offset + (channel * count + number) * size)
                     content = file.read(size)
