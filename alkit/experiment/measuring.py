@@ -119,6 +119,13 @@ def _evaluate(
 def measure_last(parts: Parts, model: LastModel, test_labels: TestLabels, test: Pool, oracle: Oracle) -> None:
     """Measure the last round on its test set if it was not measured, or if its oracle knows other labels by now."""
     if (last := parts.store.rounds()[-1]).metrics:
+        if (on := last.measured_on) in ("hold-out", "audit set"):
+            log.warning(
+                "round %d stays measured on %s, because there are no new labels; evaluate(test, oracle) returns the "
+                "figures of its model on the test set",
+                last.round,
+                "labels held out" if on == "hold-out" else "the audit set",
+            )
         if not (last.n_tested and isinstance(oracle, ChecksLabels)):
             return
         parts.settings.declare_classes(spec_of(oracle))

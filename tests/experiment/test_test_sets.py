@@ -317,3 +317,14 @@ def test_a_round_is_measured_again_if_its_test_set_has_ids_of_the_pool(world):
     after = experiment.fit(test=test, oracle=oracle)
     assert (after.round, after.n_tested) == (0, len(ids))
     assert after.metrics != before.metrics
+
+
+@pytest.mark.parametrize(("apart", "on"), [({"hold_out": 0.3}, "labels held out"), ({"audit": 5}, "the audit set")])
+def test_a_round_that_stays_measured_on_labels_of_the_pool_is_named(world, caplog, apart, on):
+    experiment = world.experiment(classes=CLASSES, **apart)
+    for test in ({"test": world.test, "oracle": world.oracle}, {}):
+        experiment.tell({id: world.masks[id] for id in experiment.ask(12)})
+        result = experiment.fit(**test)
+    caplog.clear()
+    assert experiment.fit(test=world.test, oracle=world.oracle) == result
+    assert f"round {result.round} stays measured on {on}, because there are no new labels" in caplog.text
