@@ -27,7 +27,10 @@ from typing import Any
 from alkit._reading.inside import leads_out
 from alkit.errors import StoreError, one_line
 
-BESIDE = ("-wal", "-shm", "-journal", ".lock", ".owner", ".journal", ".journal.new", ".files", ".backups")
+TRACES = (".journal", ".journal.new", ".files", ".backups")
+"""Endings of what lies beside a record's file only if there was a record."""
+
+BESIDE = ("-wal", "-shm", "-journal", ".lock", ".owner", *TRACES)
 """Endings of the files and folders beside a database."""
 
 FOLDERS = (".files", ".backups")
@@ -144,7 +147,7 @@ def check_files(path: Path) -> None:
 
 def check_lost(path: Path) -> None:
     """Raise a :class:`StoreError` if a database is missing whose journal, files or backups exist."""
-    there = [beside.name for end in BESIDE[5:] if (beside := path.with_name(path.name + end)).exists()]
+    there = [beside.name for end in TRACES if (beside := path.with_name(path.name + end)).exists()]
     if there and not path.exists():
         raise StoreError(
             f"the record {path} is missing",
