@@ -111,7 +111,7 @@ def commit_round(
     """
     parts.settings.agreed.check()
     measuring.check_metrics_stay(parts)
-    parts.store.contents.delete(())  # an error for a copy, which may not write files elsewhere, before the training
+    parts.store.contents.check_owned()  # before the training
     note_edits(parts)
     rule = join_rule(parts.terms.join)
     with parts.store.moment():  # answers may arrive meanwhile, and the round must say which ones it was trained on

@@ -89,6 +89,16 @@ class Files:
         """Return the sorted names of the files that have an ending."""
         return [name for name in self.place.names(ending) if NAME.fullmatch(name)]
 
+    def check_owned(self) -> None:
+        """Check that this record may write and delete its files.
+
+        Raises
+        ------
+        StoreError
+            They are elsewhere, and belong to another copy of the record.
+        """
+        self.place.delete(())
+
     def delete(self, names: Collection[str]) -> None:
         """Delete files, and what killed processes left; failures are only logged."""
         self.place.delete(names)

@@ -902,7 +902,7 @@ class Store:
         facts_now:
             Called with the names of the files that no row refers to any more; returns the facts to replace.
         """
-        self.contents.delete(())  # an error for a copy, which may not delete files elsewhere
+        self.contents.check_owned()
         with self.database.transaction() as connection:
             told = self.database.rows(connection, answers, answers.c.id == id)
             asked = self.database.rows(connection, queries, queries.c.id == id)
