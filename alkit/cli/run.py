@@ -108,7 +108,7 @@ def run(
     from alkit.cli.testset import read_test_set
     from alkit.cli.threads import choose_threads, keep_threads, say_threads
     from alkit.errors import ConfigurationError
-    from alkit.record.begun import BEGUN, created_by, finished
+    from alkit.record.begun import created_by, finished, is_created
     from alkit.record.grouping import recorded_rules, with_recorded_groups
     from alkit.report.progress import progress_bar
     from alkit.rng import threads as compute_with
@@ -131,7 +131,7 @@ def run(
     choice, former = choice.named(per), None
     if store.is_file():
         with record_at(store) as record:
-            if record.fact("configuration") is not None and record.fact(BEGUN) is None:
+            if is_created(record):
                 choice = with_former_defaults(choice, record.fact(TYPED))
     learner, strategy, initial = parts = choice.make(device)
     if test_places is not None and test_fraction is not None:

@@ -102,7 +102,7 @@ def start(
     from alkit.cli.wording import changed_options
     from alkit.errors import ConfigurationError
     from alkit.learners.named import is_installed
-    from alkit.record.begun import BEGUN, created_by, finished
+    from alkit.record.begun import created_by, finished, is_created
     from alkit.record.changing import PLACE, changed_settings
     from alkit.record.disputes import recorded_disputes
     from alkit.record.grouping import changed_rules, recorded_rules, with_recorded_groups
@@ -120,7 +120,7 @@ def start(
     told = read_instructions(instructions)
     if store.is_file():
         with record_at(store) as recorded:
-            if recorded.fact("configuration") is not None and recorded.fact(BEGUN) is None:
+            if is_created(recorded):
                 choice = with_former_defaults(choice, recorded.fact(TYPED))
     if per not in ("pixel", "image"):
         raise ConfigurationError("--per must be pixel or image", got=repr(per))

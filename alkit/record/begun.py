@@ -45,6 +45,11 @@ def finished(store: Store, call: str = CALL) -> None:
         store.revise(BEGUN, lambda before: None)
 
 
+def is_created(store: Store) -> bool:
+    """Return whether a record has settings, and everything else that the call which created it records."""
+    return store.fact("configuration") is not None and store.fact(BEGUN) is None
+
+
 def check_begun(store: Store) -> None:
     """Check that a record has everything that the call which creates it records.
 
