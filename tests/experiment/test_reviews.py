@@ -356,5 +356,5 @@ def test_what_replaces_an_answer_to_a_review_is_the_answer_to_it():
     experiment.reject(id, "sloppy", "ben")
     assert found(experiment, id)[1] == {id: "cid"}
     experiment.receive([Answer(id, MASKS[int(id)], "cid", revision=9, query=key)])
-    assert found(experiment, id)[1] == {}  # somebody labels the first query anew
+    assert found(experiment, id)[1] == {}  # somebody labels the first query again
     assert [answer.query for answer in experiment.answers() if answer.annotator == "cid"] == [place, None, None]
