@@ -319,7 +319,11 @@ class View(Protocol):
         """
 
     def predictions(self) -> Iterator[Predictions]:
-        """Yield the last model's predictions of the candidates, in batches that fit in memory."""
+        """Yield the last model's predictions of the candidates, in batches that fit in memory.
+
+        Predictions of masks are those of the content of an image: padding and the surroundings of a tile are left out,
+        because they have no label. So their sizes may differ from batch to batch.
+        """
 
 
 @runtime_checkable

@@ -16,7 +16,7 @@ from alkit.experiment.parts import Parts, next_round
 from alkit.features.gathered import Gathered
 from alkit.labels.outlines import Outline, outline_of
 from alkit.pools.checks import reads_otherwise
-from alkit.pools.frames import frames_of
+from alkit.pools.frames import content_of, frames_of
 from alkit.pools.pieces import shards_of
 from alkit.protocols import Pool, Predictor
 from alkit.report.costs import RecordedCost, recorded_cost
@@ -131,6 +131,17 @@ class LastModel:
             self._features, self._clusters = None, {}
         return self._scoring[1]
 
+    def predictions(self, ids: Sequence[str]) -> Iterator[Predictions]:
+        """Yield the predictions of images, in batches, without padding and surroundings, which do not count.
+
+        Raises
+        ------
+        ColdStartError
+            No round is committed yet.
+        """
+        found = self.scoring().predictions(ids)
+        return (content for batch in found for content in content_of(self._parts.pool, batch))
+
     def features(self) -> npt.NDArray[np.float32]:
         """Return what the model sees in each image of the pool, by sorted ids, computed once for each round; read-only.
 
@@ -188,7 +199,7 @@ class LastModel:
         known, asked = self._outlines[1], self.asked
         usable = self._parts.representations.known_ids
         missing = [id for id in ids if id not in known and id in usable]
-        for batch in self.scoring().predictions(missing) if missing else ():
+        for batch in self.predictions(missing) if missing else ():
             if batch.probabilities.ndim == 4:
                 known.update(zip(batch.ids, map(outline_of, batch.labels), strict=True))
         self.asked = asked  # the strategy has not chosen by them

@@ -69,5 +69,5 @@ class PoolView:
         return self._model.scoring().scores(self.candidates, score, sampler or DETERMINISTIC, reduction or mean)
 
     def predictions(self) -> Iterator[Predictions]:
-        """Yield the last model's predictions of the candidates, in batches."""
-        return self._model.scoring().predictions(self.candidates)
+        """Yield the last model's predictions of the candidates, in batches, without padding and surroundings."""
+        return self._model.predictions(self.candidates)

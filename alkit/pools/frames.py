@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
 
 from alkit.arguments.checked import checked
@@ -11,6 +11,7 @@ from alkit.pools.sizes import mask_sizes
 from alkit.protocols import HasFrames, Pool
 from alkit.values.frames import Box, Frame
 from alkit.values.label_spec import LabelSpec
+from alkit.values.predictions import Predictions
 
 T = TypeVar("T", bound=Any)
 
@@ -76,6 +77,26 @@ def parts_of(pool: Pool, ids: Sequence[str], pixels: bool = True) -> list[Part]:
     for row, frame in enumerate(frames):
         rows.setdefault(frame.content, []).append(row)
     return [Part(own, box) for box, own in rows.items()]
+
+
+def content_of(pool: Pool, predictions: Predictions) -> Iterator[Predictions]:
+    """Yield predictions of masks without padding and surroundings, one after the other for each place of the content.
+
+    Predictions of classes are those of whole images, and stay as they are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from alkit import ArrayPool
+    >>> found = Predictions(("0000",), np.zeros((1, 2, 8, 9), np.float32))
+    >>> [part.probabilities.shape for part in content_of(ArrayPool(np.zeros((1, 8, 9), np.uint8)), found)]
+    [(1, 2, 8, 9)]
+    """
+    for part in parts_of(pool, predictions.ids, predictions.probabilities.ndim == 4):
+        if part.box is None:
+            yield predictions
+        else:
+            yield Predictions(tuple(predictions.ids[row] for row in part.rows), part.of(predictions.probabilities))
 
 
 def training_spec(pool: Pool, spec: LabelSpec) -> LabelSpec:

@@ -246,3 +246,87 @@ def test_a_record_knows_how_its_images_fit(tmp_path):
     store = Store(tmp_path / "r.db")
     assert (fit_of(Settings(store).declared["pool"]), Settings(store).shape) == ("pad", (1, 32, 32))
     store.close()
+
+
+class Fixed:
+    """A learner whose model predicts each pixel by itself."""
+
+    def fit(self, labelled, rng, previous=None, report=quiet):
+        return Pointwise()
+
+    def loads(self, dumped):
+        return Pointwise()
+
+
+def test_a_strategy_gets_predictions_of_the_content_alone():
+    found = []
+
+    def strategy(view, n, rng):
+        for batch in view.predictions():
+            found.extend(zip(batch.ids, batch.probabilities, strict=True))
+        return view.candidates[:n]
+
+    experiment = alkit.Experiment(Framed(1), Fixed(), strategy, initial=strategy_d, classes=SPEC)
+    experiment.ask(1)
+    experiment.tell({"d": np.eye(8, dtype=np.uint8)})
+    experiment.fit()
+    experiment.ask(1)
+    assert sorted(id for id, _ in found) == ["a", "b", "c"]
+    for id, probabilities in found:
+        assert np.array_equal(probabilities[1], alone(id))
+
+
+def strategy_d(view, n, rng):
+    return ["d"]
+
+
+def test_the_time_of_a_label_is_that_of_the_content_alone():
+    def seconds(noise):
+        found = {}
+
+        def strategy(view, n, rng):
+            found.update(view.seconds())
+            return view.candidates[:n]
+
+        pool = Many(noise)
+        experiment = alkit.Experiment(pool, Fixed(), strategy, initial=first_ones, classes=SPEC)
+        asked = experiment.ask(30)
+        masks = {id: (pool.inside(id) > 0.5).astype(np.uint8) for id in asked}
+        experiment.receive(
+            [alkit.Answer(id, mask, "ann", seconds=1 + 20 * float(mask.mean())) for id, mask in masks.items()]
+        )
+        experiment.fit()
+        experiment.ask(1)
+        return found
+
+    assert seconds(1) == seconds(2)
+    assert len(set(seconds(1).values())) > 1
+
+
+def first_ones(view, n, rng):
+    return view.candidates[:n]
+
+
+class Many(Framed):
+    """As many images as a fit of times needs, of which some have more foreground than others."""
+
+    def __init__(self, noise):
+        super().__init__(noise)
+        self.ids = tuple(f"{number:02}" for number in range(36))
+
+    def frames(self, ids):
+        return [Frame((4, 8) if int(id) % 2 else (8, 4), WORKING, "pad") for id in ids]
+
+    def sizes(self, ids):
+        return [(frame.original, WORKING) for frame in self.frames(ids)]
+
+    def inside(self, id):
+        values = np.zeros(32, np.float32)
+        values[: int(id) % 30] = 0.9
+        return values.reshape(self.frames([id])[0].content.size)
+
+    def read(self, ids):
+        images = np.random.default_rng(self._noise).random((len(ids), 1, *WORKING), np.float32)
+        for image, id, frame in zip(images, ids, self.frames(ids), strict=True):
+            image[0][frame.content.slices] = self.inside(id)
+        return images
