@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from alkit.pages.campaign import Campaign
 from alkit.pages.words import counted, metric_title, number, short
 from alkit.pictures.colours import BLUE
+from alkit.report.audit import audit_gain
 from alkit.report.blocks import AnyBlock, Columns, Note
 from alkit.report.page import Picture, Table, Text
 from alkit.report.truth import by_truth, truth_in_words
@@ -144,7 +145,7 @@ def curve(campaign: Campaign) -> list[AnyBlock]:
     else:
         alike = {result.round for result in by_truth(history)[-1]}
         since = tuple(point for point in found if point.on != "test set" or point.round in alike)
-        blocks += [Text(_takeaway(since or found))]
+        blocks += [Text(_takeaway(since or found, history))]
     table = _table(campaign, found)
     audit = history[-1].audit
     if audit is not None and campaign.summary.metric is not None:
@@ -156,15 +157,30 @@ def curve(campaign: Campaign) -> list[AnyBlock]:
     return blocks
 
 
-def _takeaway(found: tuple[Point, ...]) -> str:
+def _takeaway(found: tuple[Point, ...], history: Sequence[RoundResult]) -> str:
     last = found[-1]
     first = next((point for point in found if point.on == last.on), last)
     name, on = metric_title(last.metric), f"Measured on the {last.on}, {MEANINGS[last.on]}."
     if first is last or not (first.shown and last.shown):
         return on
+    if last.on == "audit set":
+        return f"{_gain(first, last, history)}{on}"
     return (
         f"{name[0].upper()}{name[1:]} went from {first.value:.2f} with {counted(first.labels, 'label')} to "
         f"{last.value:.2f} with {number(last.labels)}. {on}"
+    )
+
+
+def _gain(first: Point, last: Point, history: Sequence[RoundResult]) -> str:
+    """Return how far the metric changed on the images of the audit set that were measured by both models."""
+    before, after = (next(one.audit for one in history if one.round == point.round) for point in (first, last))
+    gain = None if before is None or after is None else audit_gain(before, after, last.metric)
+    if gain is None:
+        return ""
+    name = metric_title(last.metric)
+    return (
+        f"{name[0].upper()}{name[1:]} changed by {gain.value:+.2f} between {counted(first.labels, 'label')} and "
+        f"{number(last.labels)}, on {counted(gain.n, 'image')} of the audit set measured both times. "
     )
 
 

@@ -58,7 +58,8 @@ class Scores:
     labels:
         Median number of labels to reach the level; None if fewer than half of the seeds reach it.
     reached, began:
-        Number of seeds that reach the level, and of those that have it with their first labels.
+        Number of seeds that reach the level, and of those that have it with their first labels. What a run has beyond
+        the most labels that all runs have does not count, here and in `labels`.
     """
 
     area: Estimate | None
@@ -84,7 +85,7 @@ class Difference:
     last:
         Difference at the largest number of labels that all runs have.
     saved:
-        Labels that the method saves to reach the level.
+        Labels that the method saves to reach the level, without what a run has beyond the most labels of all runs.
     """
 
     method: str

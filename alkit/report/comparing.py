@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from statistics import median
 from typing import Any, TypeGuard, cast
@@ -32,6 +33,9 @@ from alkit.statistics.savings import labels_saved, labels_to_reach
 
 BASELINE = "random"
 """Strategy that others are compared with by default."""
+
+MOST_LISTED = 8
+"""Greatest number of numbers of labels that a note lists."""
 
 
 @checked_except("records", "level")
@@ -171,7 +175,8 @@ def _compared(
         easier = ROUNDING * abs(end)  # the mean of equal values may differ from them by rounding
         level = end + easier if lower else end - easier
     check_number("level", level)
-    found = [_difference(one, other, labels, level, lower) for one, other in pairs]
+    ended = {method.name: replace(method, runs=_until(method.runs, labels[-1])) for method in methods}
+    found = [_difference(ended[one.name], ended[other.name], labels, level, lower) for one, other in pairs]
     corrected = holm({place: None if gap.area is None else gap.area.p for place, gap in enumerate(found)})
     found = [Difference(**{**vars(gap), "p": corrected[place]}) for place, gap in enumerate(found)]
     for one, other in pairs:
@@ -183,13 +188,14 @@ def _compared(
     cut = [method.name for method in methods for curve in method.runs.values() if max(curve) > labels[-1]]
     if cut:
         notes.append(f"The comparison ends at {labels[-1]} labels, the most that all runs have.")
+    notes += _between(methods, labels)
     return Comparison(
         metric,
         lower,
         tuple(labels),
         float(level),
         tuple(methods),
-        {method.name: _scores(method, labels, level, lower) for method in methods},
+        {name: _scores(method, labels, level, lower) for name, method in ended.items()},
         tuple(found),
         tuple(skipped),
         tuple(dict.fromkeys(notes)),
@@ -235,6 +241,28 @@ def _common_labels(methods: Sequence[Method]) -> list[int]:
 
 def _at(runs: Runs, labels: Sequence[int]) -> dict[int, Curve]:
     return {seed: {there: curve[there] for there in labels} for seed, curve in runs.items()}
+
+
+def _until(runs: Runs, last: int) -> Runs:
+    """Return runs as if they had ended at a number of labels: a longer one has had more labels to reach a level."""
+    return {seed: {there: value for there, value in curve.items() if there <= last} for seed, curve in runs.items()}
+
+
+def _between(methods: Sequence[Method], labels: Sequence[int]) -> list[str]:
+    """Return a note if values between the numbers of labels that all runs have are left out of the areas."""
+    own = {there for method in methods for curve in method.runs.values() for there in curve}
+    left_out = sorted(there for there in own - set(labels) if labels[0] < there < labels[-1])
+    if not left_out:
+        return []
+    only = f"{len(labels)} numbers of labels that all runs have ({_some(labels)})"
+    return [f"The areas are computed at the {only}. Values at {_some(left_out)} labels, which some lack, do not count."]
+
+
+def _some(numbers: Sequence[int]) -> str:
+    """Return numbers as text, the first and the last ones of many."""
+    if len(numbers) <= MOST_LISTED:
+        return ", ".join(map(str, numbers))
+    return ", ".join([*map(str, numbers[: MOST_LISTED - 2]), "...", str(numbers[-1])])
 
 
 def _last(method: Method, labels: Sequence[int]) -> Estimate:

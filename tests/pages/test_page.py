@@ -303,6 +303,35 @@ def test_the_curve_says_that_the_labels_of_the_test_set_have_changed_and_begins_
     assert "Before round 1, the labels of the test set were other ones" in note.text
 
 
+def test_the_curve_tells_the_gain_on_the_same_audit_images_by_the_same_labels(folder):
+    from alkit.pages.curve import curve
+    from alkit.report import campaign_summary
+    from alkit.values import AuditFigures, Interval, RoundResult
+
+    def audit(values, labels):
+        figure, ids = Interval(sum(values) / len(values), 0.1, 0.9, len(values), len(values)), tuple("abcdef")
+        given = ids[: len(values)]
+        return AuditFigures({"dice": figure}, 6, 90, given, values={"dice": values}, labels=tuple(labels))
+
+    def text(*audits):
+        rounds = [
+            RoundResult(n, (), 20 * (n + 1), {"dice": own.figures["dice"].value}, audit=own)
+            for n, own in enumerate(audits)
+        ]
+        summary = replace(campaign_summary(store), history=tuple(rounds), metric="dice", measured_on="audit set")
+        return curve(replace(campaign, summary=summary))[0].text
+
+    store = Store(folder / "campaign.db", read_only=True)
+    campaign = gather(store, "campaign.db")
+    told = text(audit([0.5, 0.9], "xy"), audit([0.6, 0.9, 0.2, 0.1], "xzvw"))
+    other = text(audit([0.5], "x"), audit([0.9], "y"))
+    store.close()
+    assert told.startswith(
+        "Dice changed by +0.10 between 20 labels and 40, on 1 image of the audit set measured both times."
+    )
+    assert other.startswith("Measured on the audit set")
+
+
 def test_a_page_without_pictures_shows_no_image(folder):
     html = page_of(folder, pictures=False)
     assert "data:image/jpeg" not in html

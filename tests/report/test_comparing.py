@@ -194,6 +194,27 @@ def test_runs_of_different_length_are_compared_where_all_have_values():
         compare_runs({"a": {0: {10: 0.5}}, "b": {1: {20: 0.7}}})
 
 
+def test_a_longer_run_does_not_reach_a_level_by_labels_that_the_others_had_not():
+    short = {seed: {10: 0.5, 20: 0.55, 30: 0.6 + seed / 100} for seed in range(5)}
+    long = {seed: {10: 0.5, 20: 0.55, 30: 0.58, 100: 0.8} for seed in range(5)}
+    for runs in ({"random": short, "other": long}, {"random": long, "other": short}):
+        found = compare_runs(runs, level=0.7)
+        assert {name: (own.reached, own.labels) for name, own in found.scores.items()} == dict.fromkeys(runs, (0, None))
+        assert found.differences[0].saved.reached_a == found.differences[0].saved.reached_b == 0
+        assert "The comparison ends at 30 labels" in found.notes[0]
+        assert found.methods[0].runs == runs["random"]  # the curves stay whole
+
+
+def test_values_between_the_common_numbers_of_labels_are_named():
+    curve = {10: 0.5, 20: 0.7, 30: 0.8, 40: 0.8}
+    runs = {"random": dict.fromkeys(range(5), curve), "other": {**dict.fromkeys(range(5), curve), 0: {10: 0.5, 40: 1}}}
+    assert compare_runs(runs).notes == (
+        "The areas are computed at the 2 numbers of labels that all runs have (10, 40). Values at 20, 30 labels, which "
+        "some lack, do not count.",
+    )
+    assert compare_runs({"random": runs["random"]}).notes == ()
+
+
 def test_seeds_that_only_one_method_has_are_named():
     found = compare_runs({"random": CURVES["random"], "better": {5: CURVES["better"][5]}})
     assert found.differences[0].area.n == 1
