@@ -284,7 +284,8 @@ class Answers:
                 return None
             if draft.kind == "withdrawal" and (last is None or last.kind == "withdrawal"):
                 raise QueryError(f"annotator {draft.annotator!r} has no answer for {draft.id!r} to take back")
-            draft = replace(draft, revision=1 + max((entry.revision for entry in own), default=0))
+            everybodys = (entry.revision for entry in history.all_of(draft.id))  # the rule "one" orders them, too
+            draft = replace(draft, revision=1 + max(everybodys, default=0))
         else:
             revision = find_revision(
                 draft, [entry for entry in own if entry.kind != "invalid"], last, self._equal, self._now()

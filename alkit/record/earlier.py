@@ -41,7 +41,7 @@ class Earlier:
 
     def __init__(self, asked: Iterable[Asked], known: Iterable[Recorded]) -> None:
         self.prelabels: dict[str, list[str]] = defaultdict(list)  # files by image
-        self._told: dict[tuple[str, str], list[Recorded]] = defaultdict(list)
+        self._told: dict[str, dict[str, list[Recorded]]] = defaultdict(lambda: defaultdict(list))
         self.asked: dict[str, list[Asked]] = defaultdict(list)  # queries by image
         for entry in asked:
             self.asked[entry.query.id].append(entry)
@@ -52,15 +52,15 @@ class Earlier:
 
     def add(self, answer: Recorded) -> None:
         """Add another answer."""
-        self._told[answer.id, answer.annotator].append(answer)
+        self._told[answer.id][answer.annotator].append(answer)
 
     def of(self, id: str, annotator: str) -> list[Recorded]:
         """Return an annotator's answers to an image in the order of their recording."""
-        return self._told[id, annotator]
+        return self._told[id][annotator]
 
     def all_of(self, id: str) -> list[Recorded]:
         """Return all answers to an image."""
-        return [answer for (own, _), answers in self._told.items() if own == id for answer in answers]
+        return [answer for answers in self._told[id].values() for answer in answers]
 
     def review(self, answer: Answer, draft: Recorded, again: bool) -> Asked | None:
         """Return the open review that an answer is for; None if it is for another query.
@@ -94,4 +94,4 @@ class Earlier:
 
     def last(self, id: str, annotator: str) -> Recorded | None:
         """Return the annotator's valid answer with the greatest revision."""
-        return latest(self._told[id, annotator]).get(id, {}).get(annotator)
+        return latest(self._told[id][annotator]).get(id, {}).get(annotator)

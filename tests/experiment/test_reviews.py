@@ -351,7 +351,7 @@ def test_what_replaces_an_answer_to_a_review_is_the_answer_to_it():
     experiment.receive(older)
     experiment.receive([Answer(id, 0 * near(id), "ann", revision=0)])
     assert found(experiment, id) == ("corrected", {id: "cid"}, False)  # they came late and change nothing
-    experiment.receive([Answer(id, 0 * near(id), "ben", revision=2)])
+    experiment.receive([Answer(id, 0 * near(id), "ben", revision=8)])
     assert found(experiment, id)[1] == {}
     experiment.reject(id, "sloppy", "ben")
     assert found(experiment, id)[1] == {id: "cid"}

@@ -159,6 +159,23 @@ def test_an_answer_without_a_revision_gets_the_greatest_one(world):
     assert [one.revision for one in experiment.standings()[0].answers] == [8]
 
 
+@pytest.mark.parametrize("revision", [None, 3, 1_700_000_000 * 10**9])
+def test_an_answer_without_a_revision_is_later_than_those_of_all_annotators(world, revision, seen):
+    experiment = campaign(world)
+    (a,) = experiment.ask(1)
+    first, later = mask_of(world, a), 1 - mask_of(world, a)
+    experiment.receive([Answer(a, first, "zoe", revision)])
+    experiment.tell({a: later}, annotator="lead")
+    experiment.fit()
+    np.testing.assert_array_equal(seen[-1].labels([a])[0], later)  # by the rule "one"
+    experiment.tell({a: first}, annotator="zoe", unasked=True, revise=True, source="corrected")
+    experiment.fit()
+    np.testing.assert_array_equal(seen[-1].labels([a])[0], later)  # zoe repeats what she has said
+    experiment.tell({a: 0 * first}, annotator="ann", unasked=True, revise=True, source="corrected")
+    experiment.fit()
+    np.testing.assert_array_equal(seen[-1].labels([a])[0], 0 * first)
+
+
 def test_an_answer_that_was_taken_back_opens_the_query_again(world):
     experiment = campaign(world)
     (a,) = experiment.ask(1)
