@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -44,5 +45,11 @@ def make_engine(path: Path, wait: float, shown: Path) -> sa.Engine:
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
         connection.exec_driver_sql(connection.get_execution_options()["begin"])
+
+    @sa.event.listens_for(engine, "invalidate")
+    def _abandon(connection: sqlite3.Connection, _: object, reason: object) -> None:
+        # After a Ctrl-C, SQLAlchemy closes the connection, but SQLite keeps its transaction until the cursors are gone.
+        with suppress(sqlite3.Error):
+            connection.rollback()
 
     return engine

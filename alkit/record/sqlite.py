@@ -6,7 +6,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -86,8 +86,16 @@ class SQLite:
                 raise
             return
         self._held.let_go()
-        with self._engine.connect() as connection, connection.execution_options(begin=statement).begin():
-            yield connection
+        raw: sqlite3.Connection | None = None
+        try:
+            with self._engine.connect() as connection:
+                raw = cast(sqlite3.Connection, connection.connection.dbapi_connection)
+                with connection.execution_options(begin=statement).begin():
+                    yield connection
+        except BaseException:
+            if raw is not None:
+                _end(raw)  # a Ctrl-C may have left it open, and it would keep all others from writing
+            raise
 
     def fetch(self, result: sa.CursorResult[Any]) -> list[tuple[Any, ...]]:
         """Return all rows of a result; raise an error of SQLite if a crafted file has rows without end."""
@@ -146,3 +154,11 @@ class SQLite:
         """Close the file."""
         self._held.let_go()
         self._engine.dispose()
+
+
+def _end(connection: sqlite3.Connection) -> None:
+    """Roll the transaction of a connection back, and close it, unless that was done."""
+    with suppress(sqlite3.Error):
+        connection.rollback()
+    with suppress(sqlite3.Error):
+        connection.close()

@@ -155,3 +155,22 @@ def test_an_experiment_reads_by_few_connections_and_has_none_open_while_it_train
     assert count() <= 10
     experiment.fit()
     assert count() <= 10
+
+
+@pytest.mark.parametrize("where", ["of a statement", "of a rollback"])
+def test_an_interrupt_inside_a_transaction_keeps_nobody_from_writing(store, monkeypatch, where):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as kept, store.database.transaction() as connection:  # noqa: PT012
+        if where == "of a statement":
+            monkeypatch.setattr(sa.CursorResult, "_init_metadata", interrupted)
+            connection.execute(sa.text("SELECT * FROM facts"))
+        for name in ("do_rollback", "do_close"):
+            monkeypatch.setattr(store.database.backend._engine.dialect, name, interrupted)
+        raise ValueError
+    monkeypatch.undo()
+    store.declare({"b": 2})
+    Store(store.path, wait=0.1).declare({"c": 3})
+    assert store.names() == ["a", "b", "c", "schema"]
+    assert kept.tb  # its frames have the connection, as those of the last error have in a notebook
