@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import operator
 import random
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from alkit._reading.turn import Turn
 from alkit.arguments.checked import checked
 from alkit.errors import ConfigurationError
 
@@ -119,7 +119,7 @@ def seed_torch(stream: Stream) -> Iterator[None]:
         yield
 
 
-_torch = threading.RLock()
+_torch = Turn()
 
 
 @contextmanager
@@ -135,7 +135,7 @@ def keep_torch() -> Iterator[None]:
     """
     import torch
 
-    with _torch, torch.random.fork_rng():
+    with _torch(), torch.random.fork_rng():
         yield
 
 

@@ -6,11 +6,12 @@ import atexit
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, cast
+
+from alkit._reading.turn import Turn
 
 
 class Apart:
@@ -24,7 +25,7 @@ class Apart:
 
     def __init__(self, module: str) -> None:
         self._module = module
-        self._locks: dict[int, threading.Lock] = {}  # by process: after a fork, a process needs its own
+        self._turn = Turn()
         self._running: tuple[int, subprocess.Popen[bytes]] | None = None
 
     @contextmanager
@@ -33,7 +34,7 @@ class Apart:
 
         An exception in the block ends the process: the next request must not get the answer to this one.
         """
-        with self._locks.setdefault(os.getpid(), threading.Lock()):
+        with self._turn():
             if self._running is None or self._running[0] != os.getpid():
                 self._running = os.getpid(), start_apart(self._module)
             _, process = self._running

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from alkit._logs import logger
 from alkit._reading.damage import BESIDES, MOST_PER_PIXEL, check_content
 from alkit._reading.limits import BYTES, PIXELS, check_pixels, limit
+from alkit._reading.turn import Turn
 from alkit.errors import AlkitError, DataError, one_line
 
 log = logger(__name__)
@@ -54,7 +54,7 @@ PER_PIXEL = 8
 LARGE = 20_000_000
 """Images with more pixels are decoded one at a time, because threads that decode several could use up all memory."""
 
-_turn = threading.RLock()
+_turn = Turn()
 
 
 @contextmanager
@@ -161,7 +161,7 @@ def _bits_of_bmp(file: BinaryIO) -> int:
 @contextmanager
 def _without_limit_of_pillow() -> Iterator[None]:
     # alkit's own limit can be changed, and its message says how. Pillow's is a global variable, hence the lock.
-    with _turn:
+    with _turn():
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             yield
@@ -182,7 +182,7 @@ def _exif_without_xmp(image: Image.Image) -> Image.Exif:
 def orientation(image: Image.Image, name: str | Path) -> int:
     """Return the EXIF orientation of an image, 1 to 8; 1 if its EXIF block is damaged, with a warning."""
     try:
-        with _turn, warnings.catch_warnings(record=True) as told:
+        with _turn(), warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
             found = _exif_without_xmp(image).get(ORIENTATION, 1)
     except Exception as error:  # Pillow raises errors of many kinds

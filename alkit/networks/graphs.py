@@ -11,9 +11,10 @@ from typing import Any
 from torch import Tensor, fx, nn
 from torch.fx._symbolic_trace import PH
 
+from alkit._reading.turn import Turn
 from alkit.networks.dropout import active_layers
 
-_tracing = threading.Lock()  # torch replaces the methods of all modules meanwhile
+_tracing = Turn()  # torch replaces the methods of all modules meanwhile
 
 
 class _Tracer(fx.Tracer):
@@ -47,7 +48,7 @@ def traced(network: nn.Module, concrete: dict[str, Any] | None = None) -> Iterat
     """
     before = [(module, dict(vars(module)), dict(module._buffers)) for module in network.modules()]
     try:
-        with _tracing:
+        with _tracing():
             graph = _Tracer().trace(network, concrete)
         yield graph
     finally:

@@ -10,7 +10,6 @@ import hashlib
 import os
 import socket
 import sys
-import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,13 +17,14 @@ from pathlib import Path
 from types import ModuleType
 
 from alkit._logs import logger
+from alkit._reading.turn import Turn
 from alkit.configuration.code import changed_since_start, file_of_user
 from alkit.configuration.constants import changed_constants
 from alkit.errors import ConfigurationError
 
 log = logger(__name__)
 
-_lock = threading.Lock()
+_turn = Turn()
 _seen: dict[str, _Seen] = {}  # by module
 _agreed: dict[str, str] = {}  # by file: the digest of what this program or a worker has used
 _warned = set[str]()
@@ -48,7 +48,7 @@ def loaded_code() -> dict[str, str]:
 
     A module that was loaded again counts as a new one.
     """
-    with _lock:
+    with _turn():
         for name, module in list(sys.modules.items()):
             spec = vars(module).get("__spec__") if isinstance(module, ModuleType) else None
             if name not in _seen or _seen[name].spec is not spec:
@@ -64,7 +64,7 @@ def used_code(*, in_worker: bool = False) -> dict[str, str] | None:
     None if it cannot be told, because a file cannot be read, or may have been changed between being loaded and seen.
     """
     loaded_code()
-    with _lock:
+    with _turn():
         seen = [one for name, one in _seen.items() if one.file is not None and not (in_worker and name == "__main__")]
     return {str(one.file): str(one.digest) for one in seen} if all(one.is_sure for one in seen) else None
 
@@ -83,7 +83,7 @@ def agree(code: Mapping[str, str] | None) -> None:
         A file of the user's code was another one when it was used.
     """
     loaded_code()
-    with _lock:
+    with _turn():
         own = {str(seen.file): seen.digest for seen in _seen.values() if seen.digest is not None}
         for file, digest in (code or {}).items():
             if (own.get(file) or _agreed.setdefault(file, digest)) != digest:

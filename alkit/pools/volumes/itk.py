@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import os
 import re
-import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -19,6 +18,7 @@ import numpy.typing as npt
 from alkit._files import temporary_folder
 from alkit._reading.damage import check_deflated
 from alkit._reading.limits import BYTES, limit
+from alkit._reading.turn import Turn
 from alkit.errors import ImageError, one_line
 from alkit.pools.volumes._itk import ItkError, read_header, write_voxels
 from alkit.pools.volumes.geometry import Geometry, make_geometry
@@ -85,8 +85,7 @@ class _Kept(NamedTuple):
 _kept: list[_Kept] = []
 """The file that was read last: its channels, blocks of its slices and its pictures are read one after another."""
 
-_locks: dict[int, threading.Lock] = {}
-"""By process: a fork may happen while a thread holds one."""
+_turn = Turn()
 
 
 def _voxels(path: Path, size: int) -> npt.NDArray[Any]:
@@ -97,7 +96,7 @@ def _voxels(path: Path, size: int) -> npt.NDArray[Any]:
     except OSError as reason:
         raise _damaged(path, reason) from reason
     key = (os.getpid(), path, facts)  # a forked process must not delete the folder of this one
-    with _locks.setdefault(os.getpid(), threading.Lock()):
+    with _turn():
         if _kept and _kept[0].key == key:
             return _kept[0].values
         _forget()
