@@ -30,6 +30,12 @@ def measure_labels(
     return found, each
 
 
+def label_digests(everything: LabelledImages, ids: Sequence[str]) -> dict[str, str]:
+    """Return by id a digest of each label, at the working size, by which models are measured."""
+    labels = zip(ids, everything.labels(ids), strict=True)
+    return {id: hashlib.sha256(np.ascontiguousarray(label).tobytes()).hexdigest()[:16] for id, label in labels}
+
+
 def intervals_of(
     parts: Parts, figures: Mapping[str, float], each: PerImage, number: int, *, in_pool: bool = True
 ) -> dict[str, Interval]:
@@ -82,8 +88,7 @@ def measure_audit(
         if id not in done and (id not in usable or id in ids or (id in snapshot.known and id not in waiting))
     ]
     groups = parts.groups_of(each.ids)
-    labels = zip(counted, everything.labels(counted), strict=True)
-    digests = {id: hashlib.sha256(np.ascontiguousarray(label).tobytes()).hexdigest()[:16] for id, label in labels}
+    digests = label_digests(everything, counted)
     return (
         AuditFigures(
             figures,

@@ -17,7 +17,7 @@ from alkit.evaluation.stability import Stability, stability
 from alkit.evaluation.truth import TestLabels
 from alkit.experiment import measuring
 from alkit.experiment.audit import set_apart
-from alkit.experiment.audited import intervals_of, measure_audit, measure_labels
+from alkit.experiment.audited import intervals_of, label_digests, measure_audit, measure_labels
 from alkit.experiment.deciding import decide
 from alkit.experiment.holding_out import beside_held_out, hold_out
 from alkit.experiment.keeping import models_to_keep
@@ -30,11 +30,12 @@ from alkit.pools.unusable import FEW, unusable_text
 from alkit.protocols import Oracle, Pool, Predictor
 from alkit.record.answers import spec_of
 from alkit.record.changing import DISPUTES, replacements
+from alkit.record.facts import HELD_OUT_LABELS
 from alkit.record.held import on_one_connection
 from alkit.record.reviews import decided_by_review
 from alkit.record.snapshot import Snapshot
 from alkit.record.states import Answered
-from alkit.record.testsets import TRUTH, check_declared
+from alkit.record.testsets import OTHER_HELD_OUT, TRUTH, check_declared
 from alkit.sharing.workers import working
 from alkit.values.interval import Interval
 from alkit.values.progress import Progress
@@ -160,6 +161,7 @@ def commit_round(
     given = parts, predictor, everything, audited, number, snapshot
     audit, on_audit, seen_audit = measure_audit(*given, tested=test is not None)
     intervals: Mapping[str, Interval] = {}
+    by_labels: dict[str, str] = {}
     if test is not None:
         few = PerImage(parts.metrics, parts.settings.spec) if len(test[0].ids) < FEW_IMAGES else None
         metrics = measuring.measure_on(parts, predictor, test_labels, *test, poll, seen, each=few)
@@ -169,6 +171,10 @@ def commit_round(
     elif held:
         metrics, each = measure_labels(parts, predictor, everything, held, seen)
         intervals = intervals_of(parts, metrics, each, number)
+        by_labels = label_digests(everything, held)
+        before = parts.store.fact(HELD_OUT_LABELS) or {}
+        if any(before.get(id, digest) != digest for id, digest in by_labels.items()):
+            notes.append(OTHER_HELD_OUT)
     if metrics:
         seconds["evaluate"] = time.perf_counter() - begun
     found = seen.warnings(everything.spec, lengths(parts.learner, 2))
@@ -196,7 +202,7 @@ def commit_round(
     dumped = predictor.dumps()
     check_returned(predictor, "dumps", dumped, bytes)
     keep = models_to_keep(parts.store, [*parts.store.rounds(), result])
-    settled = {**(facts or {}), **({TRUTH: tested_by} if tested_by else {})}
+    settled = {**(facts or {}), **({TRUTH: tested_by} if tested_by else {}), HELD_OUT_LABELS: by_labels or None}
     parts.store.commit_round(result, dumped, _stamp(parts, snapshot), consumed, keep, replacements(settled))
     model.replace(predictor)
     return result

@@ -144,7 +144,7 @@ def curve(campaign: Campaign) -> list[AnyBlock]:
         ]
     else:
         alike = {result.round for result in by_truth(history)[-1]}
-        since = tuple(point for point in found if point.on != "test set" or point.round in alike)
+        since = tuple(point for point in found if point.on == "audit set" or point.round in alike)
         blocks += [Text(_takeaway(since or found, history))]
     table = _table(campaign, found)
     audit = history[-1].audit

@@ -25,6 +25,9 @@ CREATORS = ("Experiment(..., store=...)", "alkit start", "alkit run")
 PIXELS = "pixels"
 """Name of the fact that holds the type of the pool's pixels before they are scaled, by its text in NumPy, or None."""
 
+HELD_OUT_LABELS = "held_out_labels"
+"""Name of the fact that holds by image a digest of the held-out label that the last round was measured by."""
+
 INSTRUCTIONS = "instructions"
 """Name of the fact that holds what the lead of a campaign tells the annotators."""
 
@@ -292,6 +295,7 @@ _FORMS: dict[str, Callable[[Any], bool]] = {
     "asked_more": _are_texts,
     "images": lambda value: value is None or _is_texts(value),
     "moved": lambda value: isinstance(value, dict),
+    HELD_OUT_LABELS: _is_texts,
     INSTRUCTIONS: lambda value: isinstance(value, str),
     PIXELS: lambda value: value in (None, "|u1", "<u2", "<f4"),
     "keep": lambda value: value in ("best", "all"),

@@ -11,7 +11,7 @@ from typing import Any
 from alkit.record.audit import AUDIT
 from alkit.record.changing import CHANGES, GROUPS, QUALITIES, SIDES
 from alkit.record.disputes import ASKED_MORE
-from alkit.record.facts import HANDED_ON, has_form
+from alkit.record.facts import HANDED_ON, HELD_OUT_LABELS, has_form
 from alkit.record.people import Place
 from alkit.record.removing import ANSWER, QUERY, REMOVED, without
 from alkit.record.replay import Content
@@ -35,6 +35,7 @@ def facts_without(fact: Callable[[str], Any], ids: Collection[str], places: Coll
     own_places = {f"r{round:02}-{rank:04}" for round, rank in places}  # as `alkit.record.reviews.place_of`
     forms: dict[str, Callable[[Any], Any]] = {
         GROUPS: lambda value: without(value, ids),
+        HELD_OUT_LABELS: lambda value: without(value, ids),
         UNUSABLE: lambda value: without(value, ids),
         SIDES: lambda value: {name: without(own, ids) for name, own in value.items()},
         QUALITIES: lambda value: {**value, "qualities": without(value["qualities"], ids)},

@@ -20,6 +20,15 @@ OTHER_TRUTH = (
 )
 """Warning of a round that was measured by other labels than the one before."""
 
+OTHER_HELD_OUT = (
+    "Labels that are held out have changed since the last round, so the metrics of the rounds before cannot be "
+    "compared with these."
+)
+"""Warning of a round that was measured by another label of an image than the one before."""
+
+OTHER_LABELS = {OTHER_TRUTH: "labels of the test set", OTHER_HELD_OUT: "held-out labels"}
+"""By such a warning, which labels have changed."""
+
 
 def test_set(settings: Settings, store: Store) -> Written:
     """Return the description of the test set on which the rounds are measured; None if there is none."""

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from alkit.record.audit import AuditSet
-from alkit.record.testsets import OTHER_TRUTH
-from alkit.report.truth import by_truth
+from alkit.report.truth import by_truth, other_labels
 from alkit.statistics.intervals import interval_of
 from alkit.values.audit import AuditFigures
 from alkit.values.interval import Interval
@@ -77,7 +76,7 @@ def _corrected(before: AuditFigures, after: AuditFigures) -> int:
 def comparable_history(history: Sequence[RoundResult], *, tested: bool) -> tuple[RoundResult, ...]:
     """Return the rounds that stopping rules read: with figures on the audit set, or without those of a few labels.
 
-    Rounds before the labels of the test set have changed have no metrics.
+    Rounds before the labels of the test set, or those held out, have changed have no metrics.
 
     Parameters
     ----------
@@ -121,7 +120,7 @@ def shown_figure(result: RoundResult, name: str, *, tested: bool, short: bool = 
 def changes(history: Sequence[RoundResult], name: str | None) -> list[float | None]:
     """Return by how much a metric changed since the round before that has it: on the audit set, on the same images.
 
-    It is unknown if the labels of the test set have changed.
+    It is unknown if the labels of the test set, or those held out, have changed.
     """
     found: list[float | None] = []
     before: RoundResult | None = None
@@ -134,7 +133,7 @@ def changes(history: Sequence[RoundResult], name: str | None) -> list[float | No
             one, other = before.audit, result.audit
             gain = None if one is None or other is None else audit_gain(one, other, name)
             change = None if gain is None else gain.value
-        elif OTHER_TRUTH in result.warnings:
+        elif other_labels(result):
             change = None
         found.append(change)
         before = result

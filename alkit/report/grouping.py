@@ -10,10 +10,10 @@ from typing import Any
 from alkit.errors import ConfigurationError, nearest
 from alkit.evaluation.fitness import about_model, without_fix
 from alkit.evaluation.meanings import is_same, meaning_of
-from alkit.record.testsets import OTHER_TRUTH
 from alkit.report.compared import Method
 from alkit.report.methods import different_keys, flatten, key_of, name_forms
 from alkit.report.records import PARTS, Run
+from alkit.report.truth import other_labels
 from alkit.statistics.curves import Curve
 
 
@@ -117,10 +117,10 @@ def check_alike(runs: Sequence[Run]) -> None:
 def notes_on_labels(runs: Sequence[Run]) -> list[str]:
     """Return notes about runs whose rounds, or which with the same seed, were measured by other labels or images."""
     notes = [
-        f"{run.record}: before round {result.round}, the labels of the test set were other ones."
+        f"{run.record}: before round {result.round}, the {labels} were other ones."
         for run in runs
         for result in run.history
-        if OTHER_TRUTH in result.warnings
+        if (labels := other_labels(result))
     ]
     first: dict[int, Run] = {}
     for run in runs if runs[0].measured_on == "audit set" else ():

@@ -1,5 +1,7 @@
 """The hold-out: an exact share after each round, stable, by the seed, with near-duplicates on one side."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,11 @@ from parts import CLASSES, MeanLearner
 import alkit
 from alkit.experiment.holding_out import draw_sides, group_duplicates
 from alkit.record import Store
+from alkit.record.facts import HELD_OUT_LABELS
 from alkit.record.terms import FEWEST_TRAINED, Terms
+from alkit.record.testsets import OTHER_HELD_OUT
+from alkit.report.audit import changes, comparable_history
+from alkit.report.truth import truth_in_words
 from alkit.rng import Stream
 
 MASK = np.eye(16, dtype=np.uint8)
@@ -170,3 +176,30 @@ def test_labels_of_a_group_that_is_held_out_are_forecast_as_held_out():
     experiment.tell(dict.fromkeys(ids[4:7], mask), unasked=True)
     assert experiment.learnable
     assert experiment.fit().n_held_out == 4
+
+
+def test_rounds_by_other_labels_of_the_same_held_out_images_are_not_compared():
+    experiment = campaign(noise(40), share=0.5)
+    for n in (8, 8):
+        assert OTHER_HELD_OUT not in label(experiment, n).warnings
+    held = sides(experiment)["held_out"][0]
+    experiment.tell({held: np.eye(16, dtype=np.uint8)[::-1].copy()}, revise=True)
+    assert OTHER_HELD_OUT in experiment.fit().warnings
+    assert OTHER_HELD_OUT not in label(experiment, 8).warnings
+    history = experiment.history
+    assert changes(history, "dice")[2] is None
+    assert None not in (changes(history, "dice")[1], changes(history, "dice")[3])
+    whole = [replace(result, n_held_out=20) for result in history]
+    assert [bool(result.metrics) for result in comparable_history(whole, tested=False)] == [False, False, True, True]
+    assert list(truth_in_words(history)) == [
+        "Before round 2, the held-out labels were other ones, so metrics before and after cannot be compared."
+    ]
+
+
+def test_a_removed_image_leaves_no_digest_of_its_held_out_label(tmp_path):
+    experiment = campaign(noise(20), tmp_path / "a.db", share=0.5)
+    label(experiment, 8)
+    held = sides(experiment)["held_out"][0]
+    assert held in Store(experiment.path).fact(HELD_OUT_LABELS)
+    experiment.remove(held, "consent")
+    assert held not in Store(experiment.path).fact(HELD_OUT_LABELS)
