@@ -28,7 +28,7 @@ def check(store: Record) -> None:
     from alkit.cli.wording import left_out_in_words
     from alkit.record.check import check as check_record
     from alkit.record.check import check_server
-    from alkit.record.later_backups import later_backup
+    from alkit.record.later_backups import later_backups
     from alkit.record.removing import REMOVED, unfinished_removals
     from alkit.record.settings import Settings
 
@@ -39,8 +39,7 @@ def check(store: Record) -> None:
             else check_server(record.database, record.contents)
         )
         if isinstance(record.path, Path) and not found.damage:
-            older = later_backup(record.path, record.database.copy or record.path)
-            found = replace(found, damage=() if older is None else (older,))
+            found = replace(found, damage=tuple(later_backups(record.path, record.database.copy or record.path)))
         left_out = {} if found.damage else Settings(record).unusable
         unfinished = [] if found.damage else unfinished_removals(record.fact(REMOVED))
     counts = count_rows(found.rows)

@@ -59,11 +59,14 @@ class LastModel:
         ------
         QueryError
             No round is committed yet.
+        ResumeError
+            Another process has changed the learner since, which reads the model.
         """
         store = self._parts.store
         while (last := store.last_model()) is not None:
             if self._loaded is not None and self._loaded[0] == last[0]:
                 return self._loaded[1]
+            self._parts.settings.agreed.check_learner()
             try:
                 loaded = self._parts.learner.loads(store.content(last[0]))
                 check_returned(self._parts.learner, "loads", loaded, Predictor)

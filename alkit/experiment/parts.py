@@ -17,6 +17,7 @@ from alkit.record.answers import Answers
 from alkit.record.audit import AUDIT, kept_apart, recorded_audit
 from alkit.record.grouping import allowed, recorded_grouping, recorded_rules
 from alkit.record.label_files import LabelFiles
+from alkit.record.removing import REMOVED
 from alkit.record.settings import Settings
 from alkit.record.states import Answered
 from alkit.record.store import Store
@@ -107,7 +108,7 @@ class Parts:
     def candidates(self) -> tuple[str, ...]:
         """Return the ids a strategy can choose, sorted: not labelled, skipped, queried or kept apart, and allowed."""
         snapshot = self.store.snapshot()
-        taken = {query.id for query in snapshot.queries} | set(snapshot.known) | self.apart()
+        taken = {query.id for query in snapshot.queries} | set(snapshot.known) | self.apart() | self._removed()
         may = self.allowed()
         return tuple(id for id in self.ids if id not in taken and id in may)
 
@@ -117,7 +118,11 @@ class Parts:
         if self.store.fact(AUDIT) is None:
             return frozenset()
         own = [*ids, *recorded_audit(self.store).ids]
-        return kept_apart(self.store, ids, dict(zip(own, self.groups_of(own), strict=True)))
+        return kept_apart(self.store, ids, dict(zip(own, self.groups_of(own), strict=True))) - self._removed()
+
+    def _removed(self) -> Set[str]:
+        """Return the images that were removed: another process may have done it since the pool was opened."""
+        return (self.store.fact(REMOVED) or {}).keys()
 
     def allowed(self) -> Set[str]:
         """Return the images that the rules allow, whether they were queried or not."""

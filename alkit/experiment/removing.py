@@ -77,6 +77,7 @@ def remove(parts: Parts, id: str, reason: str) -> tuple[Parts, Removal]:
         if len(known) == 1:
             raise QueryError(f"{id!r} is the only image of the record", hint="delete the record")
         parts.settings.agreed.check()
+        store.check_purge()
         snapshot = store.snapshot()
         queries = tuple(entry.query for entry in snapshot.asked if entry.query.id == id)
         told = [answer for answer in snapshot.answers if answer.id == id]

@@ -49,6 +49,17 @@ class Agreed:
             if not _differences({**now, "pool": {**now["pool"], "content": None}}, expected):
                 self.form = now
 
+    def check_learner(self) -> None:
+        """Check that the learner is still the recorded one: another one could read the models otherwise.
+
+        Raises
+        ------
+        ResumeError
+            Another process has changed it.
+        """
+        if self.form is not None and self.store.fact("configuration")["learner"] != self.form["learner"]:
+            self.check()
+
     def check(self) -> None:
         """Check that the recorded configuration is still the one that was agreed on.
 

@@ -7,6 +7,7 @@ looked for in the journal.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -21,8 +22,8 @@ LARGEST = 2**24
 """Greatest number of bytes of a backup that is read when a record is opened."""
 
 
-def later_backup(record: Path, database: Path, lines: int | None = None) -> str | None:
-    """Return a sentence about the latest backup that has answers or rounds which an intact record lacks.
+def later_backups(record: Path, database: Path, lines: int | None = None) -> Iterator[str]:
+    """Yield a sentence about each backup that has answers or rounds which an intact record lacks, the latest first.
 
     A removal begins the journal again, so a backup from before it can have more lines and nothing new.
 
@@ -51,11 +52,10 @@ def later_backup(record: Path, database: Path, lines: int | None = None) -> str 
         goes_on = not is_older and backup.position is not None and not journal.passes(backup.position)
         if (is_older or goes_on) and (more := lacks(own.content, backup.content)):
             how = "went on from an earlier copy than" if goes_on else "is older than"
-            return (
+            yield (
                 f"{record.name} {how} its backup {copy.name}, which has {more} that the record lacks: an earlier copy "
                 "was restored, or its end was lost. If it was restored on purpose, delete such backups"
             )
-    return None
 
 
 def _has_more(backup: Path, database: Path) -> bool:

@@ -22,6 +22,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from dataclasses import asdict
 from functools import wraps
 from inspect import signature
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,7 +44,7 @@ from alkit.record.elsewhere import ELSEWHERE, begin_elsewhere, files_elsewhere, 
 from alkit.record.facts import has_form
 from alkit.record.files import LABELS, Files, files_in
 from alkit.record.journal_objects import JournalObjects
-from alkit.record.later_backups import later_backup
+from alkit.record.later_backups import later_backups
 from alkit.record.network_folder import warn_of_network_folder
 from alkit.record.places import AT_ONCE
 from alkit.record.postgresql import PostgreSQL
@@ -212,7 +213,7 @@ class Store:
         with self.database.reading() as connection:
             lines = self.database.position(connection).lines
         with suppress(StoreError, OSError):  # no space for copies; a backup was just deleted
-            if sentence := later_backup(path, self.database.copy or path, lines):
+            for sentence in islice(later_backups(path, self.database.copy or path, lines), 1):
                 log.warning("%s; otherwise run alkit repair, which keeps what the backup has", sentence)
 
     def _check_file(self, path: Path) -> bool:
@@ -954,6 +955,21 @@ class Store:
             raise StoreError(
                 f"{count(len(left), 'file')} cannot be deleted, such as {self.contents.place.shown(left[0])}",
                 hint="check the permissions, and do the same again",
+            )
+
+    def check_purge(self) -> None:
+        """Check that :meth:`purge` deletes no backup with answers or rounds that the record lacks.
+
+        Raises
+        ------
+        StoreError
+            A backup of another state of the record has some.
+        """
+        for sentence in later_backups(self.path, self.path) if isinstance(self.path, Path) else ():
+            raise StoreError(
+                f"the backups of {self.path} cannot be deleted, because they may have the only copy of an answer: "
+                f"{sentence}",
+                hint="alkit repair, which keeps what the backup has, and the same again in the repaired record",
             )
 
     def purge(self) -> None:

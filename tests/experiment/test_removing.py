@@ -615,3 +615,24 @@ def test_steps_with_the_former_parts_of_the_same_experiment_are_refused_after_a_
         experiment.ask(1)
     assert len(experiment._parts.store.asked()) == 2
     assert len(experiment.ask(1)) == 1
+
+
+def test_a_removal_deletes_no_backup_that_has_the_only_copy_of_an_answer(place):
+    experiment, first, _ = begun()
+    earlier = [place / "c.db", place / "c.db.journal"]
+    content = [file.read_bytes() for file in earlier]
+    experiment.tell({id: mask(id) for id in experiment.open_ids})
+    experiment.ask(1)  # makes a backup
+    experiment._parts.store.close()
+    for file, before in zip(earlier, content, strict=True):
+        file.write_bytes(before)
+    (place / "c.db-wal").unlink(missing_ok=True)
+    (place / "c.db-shm").unlink(missing_ok=True)
+    before = sorted(file.name for file in (place / "c.db.backups").iterdir())
+    with pytest.raises(StoreError, match="backups of .* cannot be deleted.*which has 2 answers that the record lacks"):
+        campaign().remove(first[0], "consent withdrawn")
+    assert sorted(file.name for file in (place / "c.db.backups").iterdir()) == before
+    assert first[0] in campaign().pool.ids
+    for name in before:
+        (place / "c.db.backups" / name).unlink()
+    assert campaign().remove(first[0], "consent withdrawn").answers == 1

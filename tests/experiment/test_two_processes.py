@@ -57,6 +57,23 @@ def test_after_another_process_has_removed_an_image_nothing_is_done_with_the_for
     assert other.fit().n_labels == opened().fit().n_labels == 1
 
 
+def test_an_image_that_another_process_has_removed_is_no_candidate(opened):
+    one = opened(audit=2)
+    drawn = one.audit[0]
+    opened().remove("abcdef".replace(drawn, "")[0], "consent withdrawn")
+    opened().remove(drawn, "consent withdrawn")
+    assert one.candidates == opened().candidates
+    assert one.apart == opened().apart
+
+
+def test_a_model_of_another_learner_is_not_read_by_a_process_with_the_former_one(opened):
+    one = opened()
+    one.tell({"a": MASK}, unasked=True)
+    opened(learner=MeanLearner(), change=True).fit()
+    with pytest.raises(ResumeError, match="have changed since it was opened: learner"):
+        one.predict(one.pool)
+
+
 def test_labels_of_images_that_another_process_has_added_are_not_left_out_of_the_training(opened):
     one, other = opened(), opened()
     one.tell({"a": MASK}, unasked=True)

@@ -354,6 +354,10 @@ def test_what_a_later_backup_has_is_noticed_also_after_the_record_has_gone_on_pa
     told, counts, repaired = restored(path)
     assert (told["b", "ann"], "b" in counts) == (None, False)
     assert f"only {aside.name} has" in " ".join(repaired.unknown)
+    shutil.copy(aside, aside.with_stem(f"{aside.stem}-1f"))
+    assert run("check", path) == 1
+    assert capsys.readouterr().out.count("went on from an earlier copy than its backup lines-") == 2
+    aside.with_stem(f"{aside.stem}-1f").unlink()
     aside.unlink()  # the earlier copy was restored on purpose
     assert run("check", path) == 0
 
