@@ -629,7 +629,7 @@ def test_a_removal_deletes_no_backup_that_has_the_only_copy_of_an_answer(place):
     (place / "c.db-wal").unlink(missing_ok=True)
     (place / "c.db-shm").unlink(missing_ok=True)
     before = sorted(file.name for file in (place / "c.db.backups").iterdir())
-    with pytest.raises(StoreError, match="backups of .* cannot be deleted.*which has 2 answers that the record lacks"):
+    with pytest.raises(StoreError, match=r"backups of .* cannot be deleted.*which has 2 answers that the record lacks"):
         campaign().remove(first[0], "consent withdrawn")
     assert sorted(file.name for file in (place / "c.db.backups").iterdir()) == before
     assert first[0] in campaign().pool.ids
