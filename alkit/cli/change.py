@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +22,7 @@ from alkit.cli.stores import Record
 
 if TYPE_CHECKING:
     from alkit.configuration.forms import Written
+    from alkit.pools.base import PoolBase
     from alkit.record.store import Store
 
 
@@ -70,7 +70,7 @@ def change(
     from alkit.configuration.construct import build
     from alkit.errors import ConfigurationError
     from alkit.experiment.keeping import change_keep
-    from alkit.record.begun import check_begun
+    from alkit.record.alongside import alongside
     from alkit.record.changing import changed_settings
     from alkit.record.disputes import recorded_disputes
     from alkit.record.grouping import recorded_grouping
@@ -86,19 +86,23 @@ def change(
         raise ConfigurationError("no option to change is given", hint=f"alkit change {quote(store)} --size 128")
     if any(value is not None for value in at_any_time):
         # Most settings are made of those that are recorded, which must not change meanwhile.
-        waits = any(value is not None for value in made_of)
-        with record_at(store) as record, record.exclusive() if waits else nullcontext():
-            before = recorded_grouping(record)
-            lines = _change_groups_and_rules(record, groups, rules)
-            lines += settle_people(record, who.after(recorded_people(record)))
-            lines += settle_disputes(record, disputed.after(recorded_disputes(record)))
-            lines += follow_groups(record, before)
-            lines += change_metrics(record, metrics, kinds)
-            told = save_instructions(record, read_instructions(instructions))
-            lines += told
-            lines += change_keep(record, keep)
-            if audit is not None:
-                lines += change_audit(open_campaign(record, None, quiet), audit)
+        waits, text = any(value is not None for value in made_of), read_instructions(instructions)
+        with record_at(store) as record:
+            Settings(record).check_complete()
+            pool = None if groups is None else build(Settings(record).declared["pool"], "pool")
+            campaign = None if audit is None else open_campaign(record, None, quiet)
+            with record.together() if waits else record.database.together():
+                before = recorded_grouping(record)
+                lines = _change_groups_and_rules(record, pool, groups, rules)
+                lines += settle_people(record, who.after(recorded_people(record)))
+                lines += settle_disputes(record, disputed.after(recorded_disputes(record)))
+                lines += follow_groups(record, before)
+                lines += change_metrics(record, metrics, kinds)
+                told = save_instructions(record, text)
+                lines += told
+                lines += change_keep(record, keep)
+                if audit is not None and campaign is not None:
+                    lines += change_audit(campaign, audit)
         for line in changed_options(lines, named):
             echo(f"changed: {line}")
         if told:
@@ -116,7 +120,6 @@ def change(
                 f"{store} was not created by alkit start or alkit run, so its options are not known",
                 hint="in Python, the argument change of alkit.Experiment",
             )
-        check_begun(record)
         settings.check_complete()
         kept = _known(typed)
         for one, other in (("steps", "epochs"), ("epochs", "steps")):
@@ -137,18 +140,19 @@ def change(
                 described=lambda: size is None and record.has_answers() and is_as_recorded(record, None),
                 option=f"alkit fit {quote(store)} --images {quote(folder)}",
             )
-        experiment = alkit.Experiment(
-            build(form if size is None else _resized(form, size), "pool"),
-            learner,
-            strategy,
-            store=record,
-            seed=settings.seed,
-            initial=initial,
-            **vars(settings.terms),
-            change=True,
-            report=report,
-        )
-        save_choice(record, new, made)
+        pool, terms = build(form if size is None else _resized(form, size), "pool"), vars(settings.terms)
+        with alongside(lambda record: save_choice(record, new, made)):
+            experiment = alkit.Experiment(
+                pool,
+                learner,
+                strategy,
+                store=record,
+                seed=settings.seed,
+                initial=initial,
+                **terms,
+                change=True,
+                report=report,
+            )
         lines = changed_settings(before, record.fact("configuration"))
         labels = sum(bool(known.labels) for known in record.snapshot().known.values())
     for line in changed_options(lines, named):
@@ -160,16 +164,13 @@ def change(
     echo(f"Next: alkit status {quote(store)}")
 
 
-def _change_groups_and_rules(record: Store, groups: str | None, rules: Rules) -> list[str]:
-    """Record other groups and rules; return a line for each that differs."""
-    from alkit.configuration.construct import build
+def _change_groups_and_rules(record: Store, pool: PoolBase | None, groups: str | None, rules: Rules) -> list[str]:
+    """Record other groups of the images of a pool, and rules; return a line for each that differs."""
     from alkit.record.grouping import change_groups, change_rules, recorded_rules
-    from alkit.record.settings import Settings
 
-    Settings(record).check_complete()
     lines: list[str] = []
-    if groups is not None:
-        lines += change_groups(record, build(Settings(record).declared["pool"], "pool"), groups)
+    if groups is not None and pool is not None:
+        lines += change_groups(record, pool, groups)
     new = rules.after(recorded_rules(record))
     return lines if new is None else [*lines, *change_rules(record, new)]
 

@@ -72,10 +72,8 @@ def open_campaign(record: Store, images: Path | None, report: Report, learner: s
     import alkit
     from alkit.cli.named_places import check_images
     from alkit.configuration.construct import build
-    from alkit.record.begun import check_begun
     from alkit.record.settings import Settings
 
-    check_begun(record)
     own = _own_learner(learner, record)
     form = Settings(record).declared.get("pool")
     if images is not None:

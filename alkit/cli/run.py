@@ -22,6 +22,7 @@ from alkit.cli.stores import RecordOption
 
 if TYPE_CHECKING:
     from alkit.pools.base import PoolBase
+    from alkit.record.store import Store
 
 
 @expand
@@ -108,7 +109,7 @@ def run(
     from alkit.cli.testset import read_test_set
     from alkit.cli.threads import choose_threads, keep_threads, say_threads
     from alkit.errors import ConfigurationError
-    from alkit.record.begun import created_by, finished, is_created
+    from alkit.record.alongside import alongside
     from alkit.record.grouping import recorded_rules, with_recorded_groups
     from alkit.report.progress import progress_bar
     from alkit.rng import threads as compute_with
@@ -131,7 +132,7 @@ def run(
     choice, former = choice.named(per), None
     if store.is_file():
         with record_at(store) as record:
-            if is_created(record):
+            if record.fact("configuration") is not None:
                 choice = with_former_defaults(choice, record.fact(TYPED))
     learner, strategy, initial = parts = choice.make(device)
     if test_places is not None and test_fraction is not None:
@@ -178,7 +179,14 @@ def run(
             with naming(OPTIONS):
                 tested = read_test_set(everything, test_places, oracle.spec, form, report, source.groups)
             test = tested.pool
-        with compute_with(choose_threads(pool.shape, threads)), created_by("alkit run"):
+
+        def also(record: Store) -> None:
+            if isinstance(oracle, alkit.MaskOracle):
+                settle_form(record, form, oracle)
+            keep_threads(record, threads)
+            save_choice(record, choice, parts)
+
+        with compute_with(choose_threads(pool.shape, threads)), alongside(also):
             experiment = alkit.Experiment(
                 pool,
                 learner,
@@ -191,12 +199,6 @@ def run(
                 keep=keep,
                 report=report,
             )
-        with record_at(store) as record:
-            if isinstance(oracle, alkit.MaskOracle):
-                settle_form(record, form, oracle)
-            keep_threads(record, threads)
-            save_choice(record, choice, parts)
-            finished(record, "alkit run")
         before = len(experiment.history)
         own = None if tested is None else tested.oracle
         experiment.run(oracle, test=test, test_oracle=own, start=start, batch=batch, rounds=rounds)

@@ -102,7 +102,7 @@ def start(
     from alkit.cli.wording import changed_options
     from alkit.errors import ConfigurationError
     from alkit.learners.named import is_installed
-    from alkit.record.begun import created_by, finished, is_created
+    from alkit.record.alongside import alongside
     from alkit.record.changing import PLACE, changed_settings
     from alkit.record.disputes import recorded_disputes
     from alkit.record.grouping import changed_rules, recorded_rules, with_recorded_groups
@@ -120,7 +120,7 @@ def start(
     told = read_instructions(instructions)
     if store.is_file():
         with record_at(store) as recorded:
-            if is_created(recorded):
+            if recorded.fact("configuration") is not None:
                 choice = with_former_defaults(choice, recorded.fact(TYPED))
     if per not in ("pixel", "image"):
         raise ConfigurationError("--per must be pixel or image", got=repr(per))
@@ -148,7 +148,16 @@ def start(
         if test_places is not None:
             with naming(OPTIONS):
                 test_set = read_test_set(pool, test_places, spec, form, report, source.groups)
-        with compute_with(choose_threads(pool.shape, threads)), created_by("alkit start"):
+
+        def also(recorded: Store) -> None:
+            keep_threads(recorded, threads)
+            if test_set is not None:
+                save_test_set(recorded, test_set)
+            save_choice(recorded, choice, parts)
+            save_instructions(recorded, told)
+            settle_disputes(recorded, disputed.after(recorded_disputes(recorded)))
+
+        with compute_with(choose_threads(pool.shape, threads)), alongside(also):
             experiment = alkit.Experiment(
                 pool,
                 learner,
@@ -169,17 +178,11 @@ def start(
                 report=report,
             )
     with record_at(store) as recorded:
-        keep_threads(recorded, threads)
         say_threads(recorded, pool.shape, threads, new=not before)
         check_images(recorded, str(source.folder), named=True)
         if test_set is not None:
             for place in test_places or ():
                 check_images(recorded, str(place), named=True)
-            save_test_set(recorded, test_set)
-        save_choice(recorded, choice, parts)
-        save_instructions(recorded, told)
-        settle_disputes(recorded, disputed.after(recorded_disputes(recorded)))
-        finished(recorded, "alkit start")
         kept = [*rules_and_groups(recorded), *people_in_words(recorded), *disputes_in_words(recorded)]
         step = next_step(campaign_summary(recorded), str(store), placed=recorded.fact(PLACE) is not None)
     named = {name: f"--{name.replace('_', '-')}" for name in inspect.signature(start).parameters}

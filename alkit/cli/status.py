@@ -55,7 +55,6 @@ def status(
     from alkit.cli.remove import unfinished_in_words
     from alkit.cli.ruling import rules_and_groups
     from alkit.errors import one_line
-    from alkit.record.begun import BEGUN
     from alkit.record.changing import CHANGES, PLACE
     from alkit.record.grouping import recorded_rules
     from alkit.record.people import recorded_people
@@ -76,20 +75,14 @@ def status(
         people = asdict(own) if (own := recorded_people(record)) else {}
         kept += disputes_in_words(record)
         seed, schedule, changes = settings.seed, settings.schedule, record.fact(CHANGES) or []
-        begun = record.fact(BEGUN)
         declared, pool = settings.images is not None, settings.declared.get("pool")
     made_by = "alkit start" if schedule is None else "alkit run"
     found = replace(found, history=tuple(_in_words(result, made_by) for result in found.history))
     folder = folder_of(pool)
     gone = folder if folder is not None and not os.path.isdir(folder) else None
     step = next_step(found, str(store), scheduled=schedule is not None, placed=place is not None)
-    start = f"alkit start {quote(store)} --images FOLDER --classes NAMES"
     if not declared and not queries:  # `alkit start` failed before it recorded anything
-        step = Step(start, "no settings are recorded yet")
-    elif begun is not None:
-        step = Step(
-            start if begun == "alkit start" else begun, "its creation was interrupted; the same call completes it"
-        )
+        step = Step(f"alkit start {quote(store)} --images FOLDER --classes NAMES", "no settings are recorded yet")
     elif step.command.startswith(("alkit ask", "alkit fit")) and gone is not None:
         step = Step(
             f"{step.command} --images FOLDER", f"{step.why}; the folder of images {gone} does not exist any more"

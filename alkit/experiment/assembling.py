@@ -6,6 +6,7 @@ import os
 import shutil
 import weakref
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from alkit._files import make_temporary_folder
@@ -23,8 +24,8 @@ from alkit.learners.named import check_learner
 from alkit.learners.needs import check_needs
 from alkit.pools.checks import check_pool
 from alkit.protocols import Learner, Pool, Strategy
+from alkit.record.alongside import work_alongside
 from alkit.record.answers import Answers
-from alkit.record.begun import finished
 from alkit.record.grouping import check_rules, settle_groups, settle_rules
 from alkit.record.label_files import LabelFiles
 from alkit.record.people import settle_people
@@ -88,36 +89,42 @@ def assemble(
         if change or not store.has_answers():
             tried = rehearsing.try_out(store, settings, learner, strategy, pool, report, classes)
         check_rules(store, pool, rules)
-        pool = settle_groups(store, settings.declare(recorded, pool, seed, classes, change=change))
-        settle_rules(store, rules)
-        settle_people(store, people)
-        change_keep(store, keep)
-        measured, settings.agreed.metrics = opening.settle_metrics(store, metrics)
-        representations, files = Representations(pool, stream, store, report, workers), LabelFiles(store)
-        answers = Answers(store, settings, files, frozenset(pool.ids) | settings.unusable.keys())
-        labels = Labels(files, representations)
-        rehearsing.save(store, tried)
-        parts = Parts(
-            pool,
-            learner,
-            strategy,
-            first,
-            terms,
-            stream,
-            store,
-            settings,
-            files,
-            answers,
-            representations,
-            labels,
-            report,
-            measured,
-            classes is not None,
-            workers,
-        )
-        # Without a number, too: the images may be others than those of which the audit set was drawn.
-        settle_audit(parts, size_of_audit(store) if audit is None else audit)
-        finished(store)
+        described, more = settings.described(recorded, pool, seed), work_alongside()
+        # While there are answers, somebody who opens the record must not wait for a training.
+        fresh = not store.read_only and (change or not store.has_answers())
+        at_once = fresh and (more is not None or settings.differ(described))
+        with store.together() if at_once else nullcontext():
+            pool = settle_groups(store, settings.declare(described, classes, change=change))
+            settle_rules(store, rules)
+            settle_people(store, people)
+            change_keep(store, keep)
+            measured, settings.agreed.metrics = opening.settle_metrics(store, metrics)
+            representations, files = Representations(pool, stream, store, report, workers), LabelFiles(store)
+            answers = Answers(store, settings, files, frozenset(pool.ids) | settings.unusable.keys())
+            labels = Labels(files, representations)
+            rehearsing.save(store, tried)
+            parts = Parts(
+                pool,
+                learner,
+                strategy,
+                first,
+                terms,
+                stream,
+                store,
+                settings,
+                files,
+                answers,
+                representations,
+                labels,
+                report,
+                measured,
+                classes is not None,
+                workers,
+            )
+            # Without a number, too: the images may be others than those of which the audit set was drawn.
+            settle_audit(parts, size_of_audit(store) if audit is None else audit)
+            if more is not None:
+                more(store)
         code_of_parts(parts)  # reads the files of the user's code now, when they are most likely as they were loaded
         return parts
 

@@ -12,7 +12,6 @@ from alkit.evaluation.chosen import Metrics, check_metrics
 from alkit.evaluation.meanings import DIRECTIONS, MEANINGS, METRICS, changed, directions, meanings
 from alkit.labels.joining import Join
 from alkit.protocols import Strategy
-from alkit.record.begun import check_begun
 from alkit.record.changing import replacements
 from alkit.record.forgetting import metrics_without
 from alkit.record.removing import REMOVED
@@ -47,7 +46,6 @@ def build_parts(record: Store, given: Mapping[str, object], join: Join | None) -
         A part was recorded by a value that cannot be built again, such as an array or a lambda; the message names it.
     """
     settings = Settings(record)
-    check_begun(record)
     declared = settings.declared
     if not declared:
         raise StoreError(f"{record.path} has no settings yet", hint="Experiment(..., store=...) records them")

@@ -7,7 +7,6 @@ from typing import Any
 
 from alkit.configuration.forms import Written
 from alkit.record.audit import AUDIT
-from alkit.record.begun import BEGUN
 from alkit.record.changing import DISPUTES, GROUPS, RULES
 from alkit.record.facts import INSTRUCTIONS, MEASURES, PEOPLE
 from alkit.record.kept_models import KEEP
@@ -17,7 +16,7 @@ from alkit.record.store import Store
 TEST_SET = "test_set"
 """Name of the fact that holds the folders of a campaign's test set, and the description of its images."""
 
-KEPT = (BEGUN, DISPUTES, GROUPS, RULES, AUDIT, PEOPLE, KEEP, INSTRUCTIONS, TEST_SET, REMOVED)
+KEPT = (DISPUTES, GROUPS, RULES, AUDIT, PEOPLE, KEEP, INSTRUCTIONS, TEST_SET, REMOVED)
 """Names of the facts that are kept."""
 
 

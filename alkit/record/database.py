@@ -41,10 +41,11 @@ Row = tuple[Any, ...]
 
 
 class _Moments(threading.local):
-    """The connection by which each thread sees one state of a record, and the process that opened it."""
+    """The connection by which each thread sees one state of a record, or writes it, and the process that opened it."""
 
     connection: sa.Connection | None = None
     process: int = 0
+    writing: bool = False
 
     def of_this_thread(self) -> sa.Connection | None:
         return self.connection if self.process == os.getpid() else None
@@ -157,6 +158,10 @@ class Database:
             A later version of alkit has migrated the record since it was opened.
         """
         self.check_writable()
+        if self._moments.writing and (whole := self._moments.of_this_thread()) is not None:
+            with self._part(whole):
+                yield whole
+            return
         completed, end = True, None
         while completed:
             try:
@@ -173,6 +178,30 @@ class Database:
                 if end is None or not self._was_recorded(end):
                     raise
                 log.warning("%s: the connection was lost during a commit, which is complete", self.path)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Make all transactions of this thread inside the block one transaction."""
+        if self._moments.writing and self._moments.of_this_thread() is not None:
+            yield
+            return
+        with self.transaction() as connection:
+            self._moments.connection, self._moments.process, self._moments.writing = connection, os.getpid(), True
+            try:
+                yield
+            finally:
+                self._moments.connection, self._moments.writing = None, False
+
+    @contextmanager
+    def _part(self, whole: sa.Connection) -> Iterator[None]:
+        """Undo what is changed inside the block, a part of a transaction, if it ends in an error."""
+        done = len(_changes(whole))
+        try:
+            with self._translated(), whole.begin_nested():
+                yield
+        except BaseException:
+            del _changes(whole)[done:]
+            raise
 
     def _was_recorded(self, end: Position) -> bool:
         """Whether the transaction that ends at a position of the journal is complete, or can be completed now."""

@@ -19,9 +19,6 @@ QUEUE = "queue"
 CODE = "code"
 """Name of the fact that holds digests of the user's code behind each part, by address, and versions of its packages."""
 
-CREATORS = ("Experiment(..., store=...)", "alkit start", "alkit run")
-"""What creates a record: a call in Python, or a command. :mod:`alkit.record.begun` records which, until its end."""
-
 PIXELS = "pixels"
 """Name of the fact that holds the type of the pool's pixels before they are scaled, by its text in NumPy, or None."""
 
@@ -284,7 +281,6 @@ _FORMS: dict[str, Callable[[Any], bool]] = {
     "sides": _are_sides,
     "elsewhere": lambda value: isinstance(value, str) and re.fullmatch("[0-9a-f]{16}", value) is not None,
     "campaign": lambda value: isinstance(value, str),
-    "begun": lambda value: value in CREATORS,
     CODE: lambda value: isinstance(value, dict) and all(map(_is_texts, value.values())),
     "configuration": _is_configuration,
     "declared": _is_declared,

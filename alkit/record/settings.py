@@ -23,7 +23,6 @@ from alkit.pools.digests import digest
 from alkit.protocols import HasDigests, HasSubsets, Pool
 from alkit.record.agreed import Agreed
 from alkit.record.audit import compare_again, kept_apart
-from alkit.record.begun import BEGUN, CALL, creator
 from alkit.record.changing import (
     GROUPS,
     MOVED,
@@ -70,6 +69,35 @@ class Schedule:
     test: Written
 
 
+@dataclass(frozen=True, slots=True)
+class Described:
+    """The settings of an experiment in written form: see :meth:`Settings.described`.
+
+    Parameters
+    ----------
+    given:
+        The pool.
+    parts:
+        The written forms of the other parts.
+    seed, terms:
+        The seed, and the terms.
+    removed:
+        The fact about removed images when the pool was described.
+    pool:
+        The pool without them.
+    configuration:
+        What is recorded of all this.
+    """
+
+    given: Pool
+    parts: Mapping[str, Written]
+    seed: int
+    terms: object
+    removed: Mapping[str, Any]
+    pool: Pool
+    configuration: Mapping[str, Any]
+
+
 class Settings:
     """The settings in a record.
 
@@ -87,14 +115,31 @@ class Settings:
         copy.agreed = replace(self.agreed)
         return copy
 
+    def described(self, parts: Mapping[str, object], pool: Pool, seed: int) -> Described:
+        """Return the settings of an experiment in written form, for :meth:`declare`; it may read all images.
+
+        Parameters
+        ----------
+        parts:
+            ``learner``, ``strategy``, ``initial`` and ``terms``.
+        pool, seed:
+            As :class:`alkit.Experiment` takes them.
+        """
+        return self._described(pool, {name: written_form(part) for name, part in parts.items()}, seed, parts["terms"])
+
+    def _described(self, given: Pool, parts: Mapping[str, Written], seed: int, terms: object) -> Described:
+        removed = self._store.fact(REMOVED) or {}
+        pool = without_removed(given, removed, self._store.fact("images") or ())
+        with self._store.no_connection():
+            configuration = {**parts, "seed": seed, "pool": describe(pool)}
+        return Described(given, parts, seed, terms, removed, pool, configuration)
+
+    def differ(self, now: Described) -> bool:
+        """Return whether settings are others than the recorded ones."""
+        return bool(self._store.fact("configuration") != now.configuration)
+
     def declare(
-        self,
-        parts: Mapping[str, object],
-        pool: Pool,
-        seed: int,
-        classes: LabelSpec | Sequence[str] | None = None,
-        *,
-        change: bool = False,
+        self, described: Described, classes: LabelSpec | Sequence[str] | None = None, *, change: bool = False
     ) -> Pool:
         """Record the parts of an experiment and its terms, or check that they equal the recorded ones.
 
@@ -104,9 +149,9 @@ class Settings:
 
         Parameters
         ----------
-        parts:
-            ``learner``, ``strategy``, ``initial`` and ``terms``.
-        pool, seed, classes:
+        described:
+            What :meth:`described` has returned.
+        classes:
             As :class:`alkit.Experiment` takes them.
         change:
             Whether the learner, the strategies and the size of the images may differ from those recorded, if no round
@@ -118,21 +163,19 @@ class Settings:
             The settings differ, or images have changed; or images are missing, and these are more than half of them,
             or the rounds have a schedule. The message names them.
         """
-        declared = {**{name: written_form(part) for name, part in parts.items()}, "pool": written_form(pool)}
-        removed, given = self._store.fact(REMOVED) or {}, pool
-        pool, configuration = self._describe(pool, removed, {**declared, "seed": seed})
-        gone: list[str] = []
+        given, parts, seed, terms = described.given, described.parts, described.seed, described.terms
+        declared = {**parts, "pool": written_form(given)}
+        pool, configuration, gone = described.pool, {**described.configuration}, list[str]()
         offered, former = pool.ids, self.unusable
         if self._store.fact("configuration") != configuration:
             with self._store.exclusive():
-                if (now := self._store.fact(REMOVED) or {}) != removed:  # another process has just removed an image
-                    pool, configuration = self._describe(given, now, {**declared, "seed": seed})
+                if (self._store.fact(REMOVED) or {}) != described.removed:  # another process has just removed an image
+                    described = self._described(given, parts, seed, terms)
+                    pool, configuration = described.pool, {**described.configuration}
                     offered = pool.ids
                 recorded = self._store.fact("configuration")
                 facts = {"configuration": configuration, "declared": declared, "seed": seed, "threads": _threads()}
                 facts[PIXELS] = stored_type(pool)
-                if recorded is None or creator() != CALL:  # Experiment.open, too, makes other settings of a new record
-                    facts[BEGUN] = creator()
                 kept = kept_choices(self._store, None if classes is None else written_form(as_spec(classes)))
                 begun = self._store.has_queries() or self._store.has_answers()  # answers that nobody asked for
                 if recorded and not begun and (change or has_other_images(self._store, recorded, configuration)):
@@ -141,7 +184,7 @@ class Settings:
                     if recorded != configuration:  # unless another process has just recorded it
                         self._store.replace(self._new(facts, pool), kept.__contains__, unanswered=not begun)
                 elif self._is_fresh() and self._is_other(recorded, configuration, declared):
-                    restart(self._store, recorded, self._new(facts, pool), pool, parts["terms"], kept)
+                    restart(self._store, recorded, self._new(facts, pool), pool, terms, kept)
                 elif {**recorded, "pool": None} == {**configuration, "pool": None} and not change:
                     # After the other settings, which come first.
                     pool, gone = self._restrict(pool, configuration["pool"])
@@ -168,12 +211,6 @@ class Settings:
                 self._store.revise_unanswered("classes", lambda before: written_form(as_spec(classes)))
                 self.declare_classes(classes)
         return pool
-
-    def _describe(self, pool: Pool, removed: Mapping[str, Any], others: Mapping[str, Any]) -> tuple[Pool, Written]:
-        """Return a pool without removed images, and the configuration that it makes with the other settings."""
-        pool = without_removed(pool, removed, self._store.fact("images") or ())
-        with self._store.no_connection():
-            return pool, {**others, "pool": describe(pool)}
 
     def _new(self, facts: Mapping[str, Any], pool: Pool) -> dict[str, Any]:
         """Return the facts of a new record."""

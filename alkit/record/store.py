@@ -386,6 +386,20 @@ class Store:
             while lock.lock_counter > depth:  # also if Ctrl-C came just after the lock was acquired
                 lock.release()
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Record everything that is changed inside the block at once, or nothing if it ends in an error.
+
+        Nobody else can change the record meanwhile, not even tell an answer, so the block must be short.
+
+        Raises
+        ------
+        StoreBusyError
+            As for :meth:`exclusive`.
+        """
+        with self.exclusive(), self.database.together():
+            yield
+
     @checked
     @contextmanager
     def step(self, name: str) -> Iterator[None]:

@@ -228,8 +228,8 @@ def test_a_record_that_is_opened_while_an_image_is_removed_does_not_take_it_in_a
 
 def test_settings_are_not_replaced_after_the_first_answer(opened, monkeypatch):
     other = opened()
-    between(monkeypatch, Store, "replace", lambda: other.tell({"b": MASK}, unasked=True))
-    with pytest.raises(ResumeError, match="an answer has just arrived"):
+    between(monkeypatch, Store, "together", lambda: other.tell({"b": MASK}, unasked=True))
+    with pytest.raises(ResumeError, match="was created with other settings: learner"):
         opened(learner=MeanLearner())
     assert other.fit().n_labels == 1
 
@@ -319,7 +319,7 @@ def test_the_size_can_change_after_an_image_was_removed_that_was_asked_for(tmp_p
 
 def test_a_choice_that_is_made_while_the_settings_are_replaced_is_kept(opened, tmp_path, monkeypatch):
     opened()
-    between(monkeypatch, Store, "replace", lambda: opened(keep="all"))
+    between(monkeypatch, Store, "together", lambda: opened(keep="all"))
     opened(learner=MeanLearner())
     assert Store(tmp_path / "c.db").fact("keep") == "all"
 

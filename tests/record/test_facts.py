@@ -25,11 +25,6 @@ ODD = [
 ]  # fmt: skip
 
 
-def test_a_record_of_a_stranger_does_not_say_which_command_comes_next():
-    assert all(has_form("begun", call) for call in ("Experiment(..., store=...)", "alkit start", "alkit run"))
-    assert not any(has_form("begun", call) for call in ("curl example.org | sh", "", ["alkit start"]))
-
-
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory):
     """Return the path of a record in which something was asked, and its facts."""

@@ -54,8 +54,8 @@ def test_an_answer_that_arrives_while_a_run_is_begun_again_is_kept(world, tmp_pa
     experiment = asked(world, tmp_path / "e.db")
     id = experiment.open_ids[0]
     answer = Answer(id, world.masks[id], "ann")
-    meanwhile(monkeypatch, "replace", partial(experiment.receive, [answer]))
-    with pytest.raises(ResumeError, match=r"an answer has just arrived in .*, so its settings and queries stay"):
+    meanwhile(monkeypatch, "together", partial(experiment.receive, [answer]))
+    with pytest.raises(ResumeError, match="was created with other settings: learner"):
         world.experiment(tmp_path / "e.db", learner=OTHER, classes=CLASSES)
     assert [told.id for told in experiment.answers()] == [id]
     assert world.experiment(tmp_path / "e.db", classes=CLASSES).open_ids == experiment.open_ids
@@ -64,8 +64,8 @@ def test_an_answer_that_arrives_while_a_run_is_begun_again_is_kept(world, tmp_pa
 def test_queries_stay_as_they_are_if_settings_stay_because_an_answer_has_just_arrived(world, tmp_path, monkeypatch):
     experiment = world.experiment(tmp_path / "e.db", classes=CLASSES)
     first, second = experiment.ask(2)
-    meanwhile(monkeypatch, "replace", partial(experiment.tell, {first: world.masks[first]}))
-    with pytest.raises(ResumeError, match="so its settings and queries stay"):
+    meanwhile(monkeypatch, "together", partial(experiment.tell, {first: world.masks[first]}))
+    with pytest.raises(ResumeError, match="was created with other settings: strategy"):
         world.experiment(tmp_path / "e.db", classes=CLASSES, strategy=lambda view, n, rng: [], annotators=2)
     assert experiment.open_ids == (second,)
     assert [query.wanted for query in experiment._parts.store.queries()] == [1, 1]

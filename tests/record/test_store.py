@@ -16,6 +16,7 @@ from records import change
 from alkit import Query, RoundResult, _files
 from alkit.errors import ResumeError, StoreBusyError, StoreError
 from alkit.record import Recorded, Store
+from alkit.record.check import check
 from alkit.record.database import Database
 
 
@@ -590,3 +591,31 @@ def test_a_forked_process_uses_the_record_of_its_parent(tmp_path):
     with store.exclusive():
         assert told(locked=True) == "StoreBusyError"
     assert store.fact("locked") is None
+
+
+@pytest.mark.sqlite
+def test_what_is_changed_inside_a_block_is_recorded_together_or_not_at_all(tmp_path):
+    store, other = Store(tmp_path / "a.db"), Store(tmp_path / "a.db")
+    lines = len((tmp_path / "a.db.journal").read_bytes().splitlines())
+
+    def fail():
+        with store.together():
+            store.declare({"seed": 1})
+            assert (store.fact("seed"), other.fact("seed")) == (1, None)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert store.fact("seed") is None
+    assert len((tmp_path / "a.db.journal").read_bytes().splitlines()) == lines
+    with store.together(), store.together():
+        with pytest.raises(ZeroDivisionError):
+            store.revise_all({"seed": lambda before: 2, "threads": lambda before: 1 / 0})
+        assert store.fact("seed") is None
+        store.declare({"threads": 3})
+        with store.moment():
+            assert store.fact("threads") == 3
+    assert (other.fact("seed"), other.fact("threads")) == (None, 3)
+    other.revise("threads", lambda before: before + 1)
+    assert store.fact("threads") == 4
+    assert not check(store.path).damage
