@@ -15,6 +15,8 @@ from typing import Any
 
 from alkit.configuration.forms import Written
 from alkit.errors import one_line
+from alkit.evaluation.fitness import SUBJECT, about_model, without_fix
+from alkit.record.testsets import OTHER_TRUTH
 from alkit.trained.model import TrainedModel
 from alkit.trained.sample import Card, fit_of, sample
 from alkit.values.audit import AuditFigures
@@ -100,6 +102,7 @@ def card(
         "seed": origin.seed,
         **origin.declared,
         "measured_on": measured_on(origin.history, tested=origin.tested),
+        **({"unfit": unfit} if (unfit := _unfit(last)) else {}),
         "rounds": [
             {
                 "round": result.round,
@@ -109,6 +112,7 @@ def card(
                 "pseudo_labels": result.n_pseudo,
                 "metrics": dict(result.metrics),
                 **_shown(result, tested=origin.tested),
+                **({"other_truth": True} if OTHER_TRUTH in result.warnings else {}),
                 **({} if result.audit is None else {"audit": _audit(result.audit)}),
                 "agreement": result.agreement,
             }
@@ -123,6 +127,13 @@ def _shown(result: RoundResult, *, tested: bool) -> dict[str, Any]:
     shown = {name: result.figure_text(name, tested=tested) for name in result.metrics}
     plain = {name: f"{value:.3f}" for name, value in result.metrics.items()}
     return {} if shown == plain else {"shown": {name: text for name, text in shown.items() if text is not None}}
+
+
+def _unfit(result: RoundResult) -> list[str]:
+    """Return why the model is not fit, in sentences that name no image, because the card is shared."""
+    return [
+        without_fix(warning) for warning in about_model(result.warnings) if not warning.startswith(f"{SUBJECT}fails")
+    ]
 
 
 def _audit(audit: AuditFigures) -> dict[str, Any]:
@@ -180,6 +191,13 @@ def limits(card: Card) -> list[str]:
         )
     else:
         found.append("The metrics are measured on a test set. The record does not describe this test set further.")
+    found += [
+        f"Before round {result['round']}, the labels of the test set were other ones, so the metrics of the rounds "
+        "before cannot be compared with those of this round and later ones."
+        for result in card["rounds"]
+        if result.get("other_truth")
+    ]
+    found += card.get("unfit", [])
     if labels["pseudo_labels"]:
         found.append(f"{labels['pseudo_labels']} of the labels are predictions of an earlier model, not answers.")
     if labels["came_later"]:
