@@ -23,7 +23,8 @@ class Stop:
     ----------
     share:
         Share of the labels that is held out, in (0, 1/3]. It is rounded down, but at least one label is held out. With
-        fewer than three labels none is, and the training is not stopped.
+        fewer than three labels none is, and the training is not stopped. Pseudo-labels are not held out. Images of one
+        group, such as slices of one volume, may lie on both sides.
     patience:
         Number of measurements in a row without a smaller loss after which the training ends, at least 1.
     every:
@@ -54,11 +55,13 @@ def hold_out(stop: Stop, labelled: Labelled, ids: Sequence[str], stream: Stream)
     """Divide labelled images at random into those to train on and those that are held out.
 
     If the labels are classes, no class loses its last label to the held-out images; if an image can have several, no
-    class loses the last image that has it.
+    class loses the last image that has it. Pseudo-labels are not held out: the model made them, so it agrees with them.
     """
-    if len(ids) < 3:
+    pseudo = set(labelled.pseudo_ids)
+    given = sum(id not in pseudo for id in ids)
+    if given < 3:
         return list(ids), []
-    wanted = max(1, int(stop.share * len(ids)))
+    wanted = max(1, int(stop.share * given))
     own: list[set[int]] = [set() for _ in ids]  # the classes that must keep a label each
     if labelled.spec.per == "image":
         labels = labelled.labels(list(ids))
@@ -72,7 +75,7 @@ def hold_out(stop: Stop, labelled: Labelled, ids: Sequence[str], stream: Stream)
     for row in stream.numpy().permutation(len(ids)).tolist():
         if len(held) == wanted:
             break
-        if any(left[one] == 1 for one in own[row]):
+        if ids[row] in pseudo or any(left[one] == 1 for one in own[row]):
             continue
         left.subtract(own[row])
         held.add(row)

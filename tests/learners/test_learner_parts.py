@@ -215,6 +215,16 @@ def test_an_early_stop_holds_out_at_most_a_third():
         assert len(held) == (0 if n < 3 else max(1, n // 3))
 
 
+def test_an_early_stop_holds_out_no_pseudo_labels():
+    given = replace(labelled(12), pseudo_ids=tuple(IDS[6:12]))
+    for seed in range(20):
+        trained, held = hold_out(Stop(1 / 3), given, IDS[:12], Stream(seed))
+        assert sorted([*trained, *held]) == IDS[:12]
+        assert len(held) == 2
+        assert set(held) <= set(IDS[:6])
+    assert hold_out(Stop(), replace(given, pseudo_ids=tuple(IDS[2:12])), IDS[:12], Stream(0))[1] == []
+
+
 def test_no_class_loses_its_last_label_to_the_held_out_images():
     labels = labelled(12, alkit.LabelSpec(("a", "b"), per="image"))
     labels.known.update({id: np.int64(row == 5) for row, id in enumerate(IDS)})
