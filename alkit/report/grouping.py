@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from alkit.errors import ConfigurationError, nearest
+from alkit.errors import ConfigurationError, nearest, one_line
 from alkit.evaluation.fitness import about_model, without_fix
 from alkit.evaluation.meanings import is_same, meaning_of
 from alkit.report.compared import Method
@@ -15,6 +15,7 @@ from alkit.report.methods import different_keys, flatten, key_of, name_forms
 from alkit.report.records import PARTS, Run
 from alkit.report.truth import other_labels
 from alkit.statistics.curves import Curve
+from alkit.values.shown import count
 
 
 def common_metric(runs: Sequence[Run], metric: str | None) -> str:
@@ -77,6 +78,13 @@ NOUNS = {
 }
 
 
+FEW = 5
+"""Most definitions that a note names."""
+
+PART_NOUNS = {"initial": "strategy of round 0", "join": "rule that joins labels"}
+"""Names of parts in notes, if they are not the plain ones."""
+
+
 def check_alike(runs: Sequence[Run]) -> None:
     """Check that runs can be compared: they share the classes, and with the same seed images, test set and labels."""
     if len(runs) > 1 and (held := [run.record for run in runs if run.measured_on == "hold-out"]):
@@ -130,6 +138,31 @@ def notes_on_labels(runs: Sequence[Run]) -> list[str]:
             notes.append(
                 f"{before.record} and {run.record} are measured on different images of the audit set: {one} only in "
                 f"the first, {other} only in the second."
+            )
+    return notes
+
+
+def notes_on_code(runs: Sequence[Run]) -> list[str]:
+    """Return a note for each part of which records hold other code under one name, so they may be other methods."""
+    notes = []
+    for part in dict.fromkeys(part for run in runs for part in run.code):
+        first: dict[str, Run] = {}
+        names: dict[str, None] = {}
+        pairs: dict[tuple[str, str], None] = {}
+        for run in runs:
+            for name, found in run.code.get(part, {}).items():
+                before = first.setdefault(name, run)
+                if found != (known := before.code[part][name]):
+                    what = name if ":" in name else f"the package {name} ({known} and {found})"
+                    names.setdefault(one_line(what, 100))
+                    pairs.setdefault((before.record, run.record))
+        if pairs:
+            (one, other), *others = pairs
+            more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
+            also = f" The same holds for {count(len(others), 'more pair')}." if others else ""
+            notes.append(
+                f"{one} and {other} were made by different code of the {PART_NOUNS.get(part, part)}: "
+                f"{', '.join([*names][:FEW])}{more}.{also}"
             )
     return notes
 

@@ -15,6 +15,7 @@ from alkit.evaluation.meanings import DIRECTIONS, MEANINGS, METRICS, meanings
 from alkit.record.audit import recorded_audit
 from alkit.record.changing import CHANGES
 from alkit.record.existing import is_there
+from alkit.record.facts import CODE
 from alkit.record.grouping import recorded_rules, rules_in_words
 from alkit.record.settings import Settings
 from alkit.record.store import Store
@@ -52,6 +53,9 @@ class Run:
         Whether a metric falls while a model improves, as far as the record knows.
     changes:
         Settings that were changed after the first query, in words.
+    code:
+        By part, such as ``strategy`` or ``learner``, a digest of each definition of the user's code that it consists
+        of, and versions of packages, as far as the record knows.
     """
 
     record: str
@@ -63,6 +67,7 @@ class Run:
     meanings: Mapping[str, str] = field(default_factory=dict)
     directions: Mapping[str, bool] = field(default_factory=dict)
     changes: tuple[str, ...] = ()
+    code: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     __repr__ = short_repr
 
@@ -112,7 +117,7 @@ def _read(path: str | os.PathLike[str]) -> Run:
         }
         declared, seed = settings.declared, settings.seed
         known, falling = store.fact(MEANINGS) or meanings(store.fact(METRICS)), store.fact(DIRECTIONS) or {}
-        rules = recorded_rules(store)
+        rules, code = recorded_rules(store), store.fact(CODE) or {}
         changes = tuple(one_line(line, 200) for entry in store.fact(CHANGES) or () for line in entry["changed"])
     run = Run(
         str(path),
@@ -124,6 +129,7 @@ def _read(path: str | os.PathLike[str]) -> Run:
         known,
         falling,
         changes,
+        code,
     )
     if not run.metrics:
         raise StoreError(f"{path} has no metrics: its rounds were not measured on a test set")

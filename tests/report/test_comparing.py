@@ -249,6 +249,29 @@ def test_runs_with_other_rules_of_selection_are_other_methods(tmp_path):
     assert [method.name for method in comparison.methods] == ["random, no rules", "random, never *1"]
 
 
+def test_records_that_were_made_by_different_code_under_one_name_are_named(folder, monkeypatch):
+    records = [folder / f"entropy-{seed}.db" for seed in range(3)]
+    code = {0: {"mine:choose": "a", "mine:helper": "b"}, 1: {"mine:choose": "a", "mine:helper": "c"}}
+    code[2] = {"mine:choose": "a", "mine:helper": "b", "timm": "1.0"}
+
+    def runs_with(codes):
+        def read(paths):
+            runs, skipped = read_runs(paths)
+            return [replace(run, code={"strategy": own}) for run, own in zip(runs, codes, strict=True)], skipped
+
+        monkeypatch.setattr("alkit.report.comparing.read_runs", read)
+        return [note for note in compare(records).notes if "code" in note]
+
+    assert runs_with([code[0], code[2], {}]) == []
+    assert runs_with([code[0], code[1], code[2]]) == [
+        f"{records[0]} and {records[1]} were made by different code of the strategy: mine:helper."
+    ]
+    assert runs_with([{"timm": "0.9"}, code[1], code[2]]) == [
+        f"{records[1]} and {records[2]} were made by different code of the strategy: mine:helper, the package timm "
+        "(0.9 and 1.0). The same holds for 1 more pair."
+    ]
+
+
 def test_settings_that_were_changed_while_a_run_went_on_are_named(tmp_path):
     path = record(tmp_path, "random", RANDOM, 0, rounds=1)
     pool, _ = alkit.ArrayPool(IMAGES).split(test=6, seed=0)
