@@ -23,6 +23,7 @@ from alkit.report.grouping import (
     direction_of,
     methods_of,
     notes_on_code,
+    notes_on_images,
     notes_on_labels,
     rename,
 )
@@ -96,7 +97,7 @@ def compare(
         methods = rename(methods, {str(path): name for name, own in named.items() for path in own})
     if imported := max(result.n_unasked for run in runs for result in run.history):
         notes.append(f"In each run, {imported} of the labels are not chosen: they existed before.")
-    notes += [*notes_on_labels(runs), *notes_on_code(runs)]
+    notes += [*notes_on_labels(runs), *notes_on_images(runs), *notes_on_code(runs)]
     for name, what in (("test", "on which test set"), ("truth", "by which labels of the test set")):
         if any(run.data[name] is None and run.measured_on == "test set" for run in runs):
             notes.append(f"Some records do not say {what} they were measured, so this was not checked.")

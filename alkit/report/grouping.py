@@ -142,6 +142,18 @@ def notes_on_labels(runs: Sequence[Run]) -> list[str]:
     return notes
 
 
+def notes_on_images(runs: Sequence[Run]) -> list[str]:
+    """Return a note if runs with different seeds have images of different shapes, so that their means are mixed."""
+    first: dict[str, Run] = {}
+    for run in runs:
+        pool = run.data["pool"]
+        first.setdefault(f"{pool['width']} x {pool['height']} pixels and {count(pool['channels'], 'channel')}", run)
+    if len(first) < 2:
+        return []
+    found = ", ".join(f"{shape} in {run.record}" for shape, run in first.items())
+    return [f"The images are not alike in all runs: {found}."]
+
+
 def notes_on_code(runs: Sequence[Run]) -> list[str]:
     """Return a note for each part of which records hold other code under one name, so they may be other methods."""
     notes = []

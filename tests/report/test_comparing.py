@@ -272,6 +272,20 @@ def test_records_that_were_made_by_different_code_under_one_name_are_named(folde
     ]
 
 
+def test_runs_of_other_seeds_with_images_of_another_size_are_named(folder, monkeypatch):
+    records = [folder / f"entropy-{seed}.db" for seed in range(2)]
+
+    def read(paths):
+        (one, other), skipped = read_runs(paths)
+        return [one, replace(other, data={**other.data, "pool": {**other.data["pool"], "width": 99}})], skipped
+
+    assert not [note for note in compare(records).notes if "alike" in note]
+    monkeypatch.setattr("alkit.report.comparing.read_runs", read)
+    (note,) = (note for note in compare(records).notes if "alike" in note)
+    assert note.startswith("The images are not alike in all runs: ")
+    assert f"99 x 16 pixels and 1 channel in {records[1]}" in note
+
+
 def test_settings_that_were_changed_while_a_run_went_on_are_named(tmp_path):
     path = record(tmp_path, "random", RANDOM, 0, rounds=1)
     pool, _ = alkit.ArrayPool(IMAGES).split(test=6, seed=0)
