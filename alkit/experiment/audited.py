@@ -11,7 +11,8 @@ from alkit.evaluation.measure import Seen, measure
 from alkit.evaluation.per_image import PerImage
 from alkit.experiment.labelled import LabelledImages
 from alkit.experiment.parts import Parts
-from alkit.protocols import Predictor
+from alkit.pools.groups import groups_of
+from alkit.protocols import Pool, Predictor
 from alkit.record.audit import recorded_audit
 from alkit.record.snapshot import Snapshot
 from alkit.values.audit import AuditFigures
@@ -37,17 +38,17 @@ def label_digests(everything: LabelledImages, ids: Sequence[str]) -> dict[str, s
 
 
 def intervals_of(
-    parts: Parts, figures: Mapping[str, float], each: PerImage, number: int, *, in_pool: bool = True
+    parts: Parts, figures: Mapping[str, float], each: PerImage, number: int, pool: Pool | None = None
 ) -> dict[str, Interval]:
     """Return the intervals of the figures of a round, seeded by the experiment's stream.
 
     Parameters
     ----------
-    in_pool:
-        Whether the images are in the pool, so that their groups are known.
+    pool:
+        The pool that the images are in. Default: that of the experiment.
     """
     stream = parts.stream.child("round", number, "intervals")
-    groups = parts.groups_of(each.ids) if in_pool else None
+    groups = parts.groups_of(each.ids) if pool is None else groups_of(pool, each.ids)
     return each.intervals(figures, groups, lambda name: stream.child(name).numpy())
 
 

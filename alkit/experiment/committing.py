@@ -165,7 +165,7 @@ def commit_round(
     if test is not None:
         few = PerImage(parts.metrics, parts.settings.spec) if len(test[0].ids) < FEW_IMAGES else None
         metrics = measuring.measure_on(parts, predictor, test_labels, *test, poll, seen, each=few)
-        intervals = {} if few is None else intervals_of(parts, metrics, few, number, in_pool=False)
+        intervals = {} if few is None else intervals_of(parts, metrics, few, number, test[0])
     elif audit is not None:
         metrics, seen = on_audit, seen_audit
     elif held:

@@ -108,7 +108,7 @@ def _evaluate(
                 log.warning("%s", sentence)
                 before = any(result.metrics for result in rounds[:-1])
                 warnings += [sentence] if before and sentence not in warnings else []
-            found = {} if few is None else intervals_of(parts, figures, few, last.round, in_pool=False)
+            found = {} if few is None else intervals_of(parts, figures, few, last.round, test)
             intervals = {name: written_interval(own) for name, own in found.items()}
             further: dict[str, Mapping[str, Any]] = {"intervals": intervals, "tested": {"images": len(test.ids)}}
             facts = replacements({**tested, TRUTH: truth})

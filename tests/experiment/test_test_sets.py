@@ -328,3 +328,21 @@ def test_a_round_that_stays_measured_on_labels_of_the_pool_is_named(world, caplo
     caplog.clear()
     assert experiment.fit(test=world.test, oracle=world.oracle) == result
     assert f"round {result.round} stays measured on {on}, because there are no new labels" in caplog.text
+
+
+def test_the_interval_of_a_small_test_set_counts_each_group_once(tmp_path):
+    images, masks = alkit.synthetic.lesions(20, size=16)
+    ids = [f"p{row // 6}_{row % 6}" for row in range(20)]
+    whole = alkit.ArrayPool(images, ids, groups="{group}_*")
+    oracle = alkit.MaskOracle(dict(zip(ids, masks, strict=True)), CLASSES)
+    pool, test = whole.subset(ids[12:]), whole.subset(ids[:12])
+    experiment = alkit.Experiment(
+        pool, alkit.testing.Brightness(), alkit.strategy("random"), tmp_path / "r.db", classes=CLASSES
+    )
+    asked = experiment.ask(4)
+    experiment.tell({id: masks[ids.index(id)] for id in asked})
+    fitted = experiment.fit(test=test, oracle=oracle)
+    experiment.evaluate(test, oracle)
+    for result in (fitted, experiment.history[-1]):
+        found = result.intervals["dice"]
+        assert (found.n, found.clusters) == (12, 2)
