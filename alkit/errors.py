@@ -161,6 +161,19 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return " or ".join(repr(match) for match in close) if close else ", ".join(known)
 
 
+def failure_in_words(reason: BaseException) -> str:
+    """Return the kind and the message of an error in code that is not alkit's; the message may fail, too.
+
+    >>> failure_in_words(ValueError("no weights"))
+    'ValueError: no weights'
+    """
+    try:
+        text = str(reason)
+    except Exception:
+        text = "its message cannot be read"
+    return f"{type(reason).__name__}: {text}"
+
+
 ON_CPU = ("DefaultCPUAllocator", "can't allocate memory", "bad_alloc")
 """Parts of the messages by which torch and its libraries say that the memory of the machine does not suffice."""
 

@@ -17,7 +17,7 @@ import numpy as np
 from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_integer
 from alkit.configuration.registry import STOPPING_RULES, create, list_plugins
-from alkit.errors import ConfigurationError
+from alkit.errors import ConfigurationError, failure_in_words
 from alkit.values.rounds import RoundResult
 
 
@@ -171,8 +171,10 @@ def _advice_or_failure(name: str, history: Sequence[RoundResult], next_batch: in
         advice = rule(name).advise(history, next_batch)
     except ConfigurationError as reason:
         return Advice(None, str(reason))
-    except (Exception, SystemExit) as reason:  # a plugin may fail in any way
-        return Advice(None, f"the rule failed ({type(reason).__name__}: {reason})")
+    except KeyboardInterrupt:
+        raise
+    except BaseException as reason:  # a plugin may fail in any way
+        return Advice(None, f"the rule failed ({failure_in_words(reason)})")
     if not isinstance(advice, Advice):
         return Advice(None, f"the rule must return an Advice: got {type(advice).__name__}")
     return advice

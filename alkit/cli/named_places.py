@@ -126,19 +126,10 @@ def is_named(record: Store, place: Place) -> bool:
     if _identity(place) in _named(record):
         return True
     if isinstance(place, LabelStudioPlace):
+        from alkit.oracles.labelstudio.address import same_address
+
         return same_address(os.environ.get(URL, ""), place.url)
     return _came_with(record, place)
-
-
-def same_address(one: str, other: str) -> bool:
-    """Return whether two addresses are the same.
-
-    >>> same_address("HTTP://localhost:8080/", "http://localhost:8080")
-    True
-    >>> same_address("", "http://localhost:8080")
-    False
-    """
-    return _address(one) == _address(other)
 
 
 def _is_readable_by_others(url: str) -> bool:
@@ -149,12 +140,6 @@ def _is_readable_by_others(url: str) -> bool:
         return not url.lower().startswith("https:") and urlsplit(url).hostname not in LOOPBACK
     except ValueError:
         return True
-
-
-def _address(url: str) -> str:
-    scheme, separator, rest = url.strip().rstrip("/").partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{host}".lower() + slash + path
 
 
 def _came_with(record: Store, place: FolderPlace) -> bool:
@@ -205,7 +190,9 @@ def _remember(record: Store, new: list[str]) -> None:
 
 def _identity(place: Place) -> list[str]:
     if isinstance(place, LabelStudioPlace):
-        return ["label-studio", _address(place.url)]
+        from alkit.oracles.labelstudio.address import address_of
+
+        return ["label-studio", address_of(place.url)]
     return ["folder", os.path.realpath(place.folder)]
 
 

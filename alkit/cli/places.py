@@ -141,7 +141,11 @@ class LabelStudioPlace:
 
     def is_same(self, other: Place) -> bool:
         """Return whether answers in another place are answers in this one."""
-        return isinstance(other, LabelStudioPlace) and (self.url, self.project) == (other.url, other.project)
+        from alkit.oracles.labelstudio.address import same_address
+
+        return (
+            isinstance(other, LabelStudioPlace) and same_address(self.url, other.url) and self.project == other.project
+        )
 
     def reading(self, store: str) -> str:
         """Return the command that reads answers here, for a record as a shell takes its name."""
@@ -211,9 +215,9 @@ def choose_place(
             "the address of Label Studio is missing", hint=f"--url http://localhost:8080, or the variable {URL}"
         )
     if url is not None:
-        from alkit.oracles.labelstudio.client import check_url
+        from alkit.oracles.labelstudio.address import check_url
 
-        check_url(url)
+        url, _ = check_url(url)
     title = project or (known.project if known else store.stem)
     if not project and not known and not 3 <= len(title) <= 50:
         raise ConfigurationError(

@@ -11,7 +11,7 @@ import docstring_parser
 
 from alkit.configuration.parameters import in_words, kinds_of
 from alkit.configuration.registry import Group, distribution, find, list_plugins, load, parameters_of, version
-from alkit.errors import ConfigurationError, one_line
+from alkit.errors import ConfigurationError, failure_in_words, one_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,10 @@ def describe(name: str, group: Group) -> Description:
         return _described(metadata, load(point, group), group)
     except ConfigurationError as reason:
         return Description(*metadata, problem=str(reason))
-    except (Exception, SystemExit) as reason:  # docstrings, signatures and defaults are code of the plugin, too
-        return Description(*metadata, problem=f"it cannot be described ({type(reason).__name__}: {reason})")
+    except KeyboardInterrupt:
+        raise
+    except BaseException as reason:  # docstrings, signatures and defaults are code of the plugin, too
+        return Description(*metadata, problem=f"it cannot be described ({failure_in_words(reason)})")
 
 
 def describe_all(group: Group) -> list[Description]:

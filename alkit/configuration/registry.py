@@ -19,7 +19,7 @@ from typing import cast
 
 from alkit.configuration.parameters import convert, in_words, kinds_of
 from alkit.configuration.parts import PARTS
-from alkit.errors import AlkitError, ConfigurationError, UnknownNameError, nearest, one_line
+from alkit.errors import AlkitError, ConfigurationError, UnknownNameError, failure_in_words, nearest, one_line
 
 RESERVED = frozenset({*PARTS, "reconstruction"})
 """Names that mean a part of alkit in a strategy file (:mod:`alkit.strategies.toml`); a strategy needs its full name."""
@@ -218,9 +218,11 @@ def load(point: EntryPoint, group: Group = STRATEGIES) -> Callable[..., object]:
     """
     try:
         factory = point.load()
-    except (Exception, SystemExit) as reason:  # a plugin may fail in any way and must not end alkit
+    except KeyboardInterrupt:
+        raise
+    except BaseException as reason:  # a plugin may fail in any way and must not end alkit
         raise ConfigurationError(
-            f"{_full_name(point, group)} cannot be imported ({type(reason).__name__}: {reason})"
+            f"{_full_name(point, group)} cannot be imported ({failure_in_words(reason)})"
         ) from reason
     if not callable(factory):
         raise ConfigurationError(
@@ -279,9 +281,11 @@ def call(
         return factory(**arguments)
     except AlkitError:
         raise
-    except (Exception, SystemExit) as reason:  # as at import, a plugin may fail in any way
+    except KeyboardInterrupt:
+        raise
+    except BaseException as reason:  # as at import, a plugin may fail in any way
         raise ConfigurationError(
-            f"{group.noun} {name!r}{owner_of(factory)} cannot be made ({type(reason).__name__}: {reason})",
+            f"{group.noun} {name!r}{owner_of(factory)} cannot be made ({failure_in_words(reason)})",
             hint="see the traceback",
         ) from reason
 

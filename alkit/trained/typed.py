@@ -18,7 +18,7 @@ from alkit.configuration.construct import build
 from alkit.configuration.forms import Written, written_form
 from alkit.configuration.registry import LEARNERS, find, load
 from alkit.configuration.versions import differences
-from alkit.errors import ConfigurationError, UnknownNameError
+from alkit.errors import ConfigurationError, UnknownNameError, failure_in_words
 from alkit.learners.named import check_learner
 from alkit.protocols import Learner
 from alkit.record.existing import is_there
@@ -95,9 +95,11 @@ def import_named(text: str) -> Any:
     search_folder(os.getcwd())
     try:
         return pkgutil.resolve_name(text)
-    except (Exception, SystemExit) as reason:  # a module may fail in any way
+    except KeyboardInterrupt:
+        raise
+    except BaseException as reason:  # a module may fail in any way
         raise ConfigurationError(
-            f"learner {text} cannot be imported ({type(reason).__name__}: {reason})",
+            f"learner {text} cannot be imported ({failure_in_words(reason)})",
             hint="module:name of a class or function, in this folder or in an installed package",
         ) from reason
 
@@ -109,9 +111,11 @@ def _called(text: str, thing: Any) -> Any:
         raise _makes_none(text, thing)
     try:
         return thing()
-    except (Exception, SystemExit) as reason:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as reason:
         raise ConfigurationError(
-            f"learner {text} cannot be made without parameters ({type(reason).__name__}: {reason})",
+            f"learner {text} cannot be made without parameters ({failure_in_words(reason)})",
             hint="module:name of a function without parameters that returns the learner",
         ) from reason
 

@@ -13,9 +13,10 @@ from replay import serve
 
 from alkit import synthetic
 from alkit._files import cache_folder, state_folder
-from alkit.cli.named_places import is_named, same_address
+from alkit.cli.named_places import is_named
 from alkit.cli.places import PLACE, FolderPlace, LabelStudioPlace, last_place
 from alkit.errors import AlkitError, StoreError
+from alkit.oracles.labelstudio.address import same_address
 from alkit.pools import ImagePool
 from alkit.record import Store
 from alkit.record.described import can_be_guessed
@@ -391,6 +392,11 @@ def test_an_address_that_was_named_for_one_campaign_is_not_named_for_another(hom
 
 def test_addresses_are_compared_as_servers_understand_them():
     assert same_address("HTTPS://Labels.example.org/studio/", "https://labels.example.org/studio")
+    assert same_address("https://labels.example.org:443", "https://labels.example.org")
+    assert same_address("http://[::1]:80/", "http://[::1]")
+    assert not same_address("https://labels.example.org:80", "https://labels.example.org")
+    one, other = (LabelStudioPlace(url, "Moles") for url in ("http://Studio:80/", "http://studio"))
+    assert one.is_same(other)
     assert not same_address("https://labels.example.org/studio", "https://labels.example.org/Studio")
     assert not same_address("http://labels.example.org", "https://labels.example.org")
     assert not same_address("https://labels.example.org.evil.org", "https://labels.example.org")

@@ -172,6 +172,8 @@ HERE = __name__
     ("value", "text", "words"),
     [
         ("quits", "import sys\nsys.exit('no GPU')", "SystemExit: no GPU"),
+        ("panics", "class Panic(BaseException): ...\nraise Panic('unwrap')", "Panic: unwrap"),
+        ("mute", "class Mute(Exception):\n    __str__ = None\nraise Mute", "Mute: its message cannot be read"),
         ("module_only", "x = 1", "got a module, expected a class or a function"),
         ("constant:x", "x = 1", "got a int, expected a class or a function"),
     ],
@@ -186,6 +188,14 @@ def test_a_plugin_that_exits_or_cannot_be_called_is_a_configuration_error(
     with pytest.raises(alkit.errors.ConfigurationError, match=words):
         alkit.strategy("bad")
     assert described.cold_strategies() == ["fine"]
+
+
+def test_ctrl_c_while_a_plugin_is_imported_ends_the_command(installed, tmp_path, monkeypatch):
+    (tmp_path / "interrupted.py").write_text("raise KeyboardInterrupt")
+    monkeypatch.syspath_prepend(tmp_path)
+    installed(point("bad", "a", "interrupted"))
+    with pytest.raises(KeyboardInterrupt):
+        alkit.strategy("bad")
 
 
 def test_a_plugin_that_cannot_be_described_is_not_recommended(installed):

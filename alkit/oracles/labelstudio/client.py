@@ -21,6 +21,7 @@ import httpx2
 
 from alkit._logs import logger
 from alkit.errors import ConfigurationError, OracleError
+from alkit.oracles.labelstudio.address import check_url
 from alkit.oracles.labelstudio.bounds import bound
 from alkit.oracles.labelstudio.secrets import LOOPBACK, TOKEN, clean_logs, cleaned, remember_token, without_secrets
 
@@ -259,24 +260,6 @@ class _Login(httpx2.Auth):
     def without_tokens(self, text: str) -> str:
         """Return a text with ``...`` in place of every token, should a server repeat one."""
         return without_secrets(text, self.access)
-
-
-def check_url(url: str) -> tuple[str, str]:
-    """Return the address of a server without a final slash, and its host."""
-    if "@" in str(url):
-        raise ConfigurationError("url must not contain a user name or a password", hint=f"leave it out and set {TOKEN}")
-    try:
-        parts = urlsplit(str(url).strip())
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host = None
-    if not host or parts.scheme not in ("http", "https") or parts.query or parts.fragment:
-        raise ConfigurationError(
-            "url must be an http or https address",
-            got=without_secrets(repr(url)),
-            expected="one such as http://localhost:8080",
-        )
-    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}", host
 
 
 def _token() -> str:
