@@ -297,9 +297,7 @@ def _check_palette(image: ImageFile.ImageFile, array: npt.NDArray[Any], name: st
     reduce a picture of a coloured region on black may number them; and white as the only colour of a palette, which
     they make of a picture that is white everywhere.
     """
-    colours = np.array(image.getpalette("RGB") or [], np.int64).reshape(-1, 3)
-    if isinstance(image, TiffImageFile) and not colours.any():  # Pillow shows a colour map of 8 bits in black
-        colours = np.array(image.tag_v2[COLORMAP], np.int64).reshape(3, -1).T
+    colours = palette_of(image)
     indices = distinct(array).tolist()
     used = [colours[index] for index in indices if index < len(colours)]
     grays = all(len(set(colour.tolist())) == 1 for colour in used)
@@ -310,6 +308,14 @@ def _check_palette(image: ImageFile.ImageFile, array: npt.NDArray[Any], name: st
             f"{name} can be read in two ways, because its palette shows lower class ids brighter",
             hint="save it in grayscale instead of with a palette",
         )
+
+
+def palette_of(image: Image.Image) -> npt.NDArray[np.int64]:
+    """Return the colours of a palette image, ``(n, 3)``, from 0 to 255."""
+    colours = np.array(image.getpalette("RGB") or [], np.int64).reshape(-1, 3)
+    if isinstance(image, TiffImageFile) and not colours.any():  # Pillow shows a colour map of 8 bits in black
+        return np.array(image.tag_v2[COLORMAP], np.int64).reshape(3, -1).T
+    return colours
 
 
 @checked

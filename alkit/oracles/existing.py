@@ -19,9 +19,9 @@ from alkit.errors import AlkitError, DataError, LabelError, nearest
 from alkit.labels.masks import class_ids, read_mask
 from alkit.oracles.annotations import Empty
 from alkit.oracles.class_sets import ANNOTATOR, cell, read_set_table
-from alkit.oracles.folder.masks import check_palette
 from alkit.oracles.formats.registry import FORMATS
 from alkit.oracles.mask_files import SUFFIXES
+from alkit.oracles.saved_masks import check_palette
 from alkit.oracles.simulated import MaskOracle
 from alkit.pools.volumes.scanning import volume_id
 from alkit.values.answers import Answer, Invalid

@@ -18,7 +18,7 @@ from alkit._files import without_tilde
 from alkit.errors import ConfigurationError, LabelError
 from alkit.labels.masks import read_mask
 from alkit.labels.meaning import Meaning, joined
-from alkit.oracles.folder.masks import check_palette
+from alkit.oracles.saved_masks import check_palette
 from alkit.pools.names import check_inside
 from alkit.values.label_spec import LabelSpec
 

@@ -18,9 +18,9 @@ from alkit.errors import ConfigurationError, DataError, LabelError
 from alkit.oracles.annotations import Empty
 from alkit.oracles.folder.inbox import AnnotationFile, Entry
 from alkit.oracles.folder.layout import MASKS, TABLE, ending, version_of
-from alkit.oracles.folder.masks import answered_mask
 from alkit.oracles.formats.close_names import said
 from alkit.oracles.formats.registry import format_name, format_of
+from alkit.oracles.saved_masks import answered_mask
 from alkit.oracles.times import revision_of
 from alkit.values.answers import Answer, Invalid, Skip, Withdrawal
 from alkit.values.label_spec import LabelSpec

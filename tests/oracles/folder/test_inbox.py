@@ -14,7 +14,7 @@ from alkit.errors import StoreError
 from alkit.oracles import FolderOracle
 from alkit.oracles.folder import oracle as module
 from alkit.oracles.folder import reading
-from alkit.oracles.folder.masks import answered_mask
+from alkit.oracles.saved_masks import answered_mask
 from alkit.values import Answer, Invalid, Skip, Withdrawal
 
 

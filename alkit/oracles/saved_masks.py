@@ -32,7 +32,7 @@ from alkit._reading.damage import SIGNATURE
 from alkit._reading.images import has_frames, open_image, refuse_damage, upright
 from alkit._reading.limits import read_file
 from alkit.errors import LabelError
-from alkit.labels.masks import LOSSLESS, check_lossless, class_ids, mask_values
+from alkit.labels.masks import LOSSLESS, check_lossless, class_ids, mask_values, palette_of
 from alkit.pictures.colours import colour, rgb
 from alkit.values.label_spec import LabelSpec, Size, distinct, size_text
 
@@ -162,7 +162,9 @@ def _palette_of(content: bytes, name: str) -> Values | None:
                 return None
             image.load()
             image.apply_transparency()
-            return np.array(image.getpalette("RGBA") or [], np.uint8).reshape(-1, 4)
+            colours = np.array(image.getpalette("RGBA") or [], np.uint8).reshape(-1, 4)
+            colours[:, :3] = palette_of(image)[: len(colours)]
+            return colours
     except LabelError as error:
         if isinstance(error.__cause__, UnidentifiedImageError):
             return None  # a TIFF of a type that Pillow does not know
@@ -179,8 +181,7 @@ def _of_palette(values: Values, palette: Values, name: str, spec: LabelSpec, id:
     """
     used = distinct(values).astype(np.intp)
     shown = palette[used[used < len(palette)]][None]  # as an image of one row, which has each index once
-    is_gray = bool((shown[..., :3] == shown[..., :1]).all()) and bool((shown[..., 3] == 255).all())
-    if shown.shape[1] < len(used) or is_gray:
+    if shown.shape[1] < len(used):
         return values, []
     allowed = [*range(len(spec.classes)), *([] if spec.ignore is None else [spec.ignore])]
     by_index = class_ids(used.astype(np.uint8)[None], spec, id)

@@ -20,7 +20,7 @@ from PIL import Image
 
 from alkit.errors import LabelError
 from alkit.oracles import MaskOracle
-from alkit.oracles.folder.masks import answered_mask
+from alkit.oracles.saved_masks import answered_mask
 from alkit.pictures.files import prelabel_png
 from alkit.values import Invalid, LabelSpec, Query, Skip
 
@@ -123,6 +123,8 @@ def indexed(values, *colours, hidden=(), alpha=255):
         ((BLACK, (255, 0, 0), (0, 255, 0)), ()),  # any others say nothing
         (((9, 9, 9), YELLOW, SKY), (0,)),
         (((9, 9, 9), (255, 0, 0), (0, 255, 0)), (0,)),
+        ((BLACK, (1, 1, 1), (2, 2, 2)), ()),
+        ((BLACK, (128, 128, 128), (255, 255, 255)), ()),
     ],
 )
 def test_a_palette_counts_by_its_indices(colours, hidden):
@@ -146,6 +148,10 @@ def test_the_palette_of_an_overlay_counts_by_its_indices():
         (MASK, (YELLOW, BLACK), (), SPEC),
         (MASK * 0, (YELLOW,), (), SPEC),
         (MASK * 0, ((255, 255, 255),), (), SPEC),
+        (MASK, (BLACK, (255, 255, 255)), (), LabelSpec(SPEC.classes, 255)),  # white is ignored in RGB and in gray
+        (MASK, (BLACK, (255, 255, 255)), (0,), LabelSpec(SPEC.classes, 255)),
+        (MASK, (BLACK, (2, 2, 2)), (), THREE),  # a tool that makes files smaller gives classes 0 and 2 a palette
+        (MASK * 0, ((1, 1, 1),), (), SPEC),
     ],
 )
 def test_a_palette_in_another_order_than_the_classes_is_refused(values, colours, hidden, spec):
@@ -187,7 +193,7 @@ def test_a_pre_label_that_a_program_saves_again_is_the_same_or_refused():
 
 
 def test_a_picture_of_another_size_is_not_decoded(monkeypatch):
-    monkeypatch.setattr("alkit.oracles.folder.masks.upright", lambda *_: pytest.fail("it was decoded"))
+    monkeypatch.setattr("alkit.oracles.saved_masks.upright", lambda *_: pytest.fail("it was decoded"))
     with pytest.raises(LabelError, match="another size than its image: got 16 x 16 pixels, expected 8 x 9 pixels"):
         answered_mask(content(rgb), "a.png", SPEC, "a", sizes=[(9, 8)])
 
