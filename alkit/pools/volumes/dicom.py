@@ -27,7 +27,7 @@ from alkit.pools.decoding import File
 from alkit.pools.volumes.dicom_header import TAGS, scale_of, slices_in
 from alkit.pools.volumes.dicom_order import Slice, ordered
 from alkit.pools.volumes.geometry import Geometry
-from alkit.pools.volumes.parts import Plane2D, joined_facts, reading_library
+from alkit.pools.volumes.parts import Facts, Plane2D, facts_of, has_changed, joined_facts, reading_library
 
 SUFFIXES = (".dcm", ".dicom", ".ima")
 """Suffixes of DICOM files. A file without a suffix is one if it has their mark."""
@@ -48,12 +48,13 @@ DEFLATED = "1.2.840.10008.1.2.1.99"
 
 @dataclass(frozen=True)
 class Place:
-    """Where the pixels of a slice are, see :class:`~alkit.pools.volumes.dicom_order.Slice`."""
+    """Where the pixels of a slice are, see :class:`~alkit.pools.volumes.dicom_order.Slice`, and the file's facts."""
 
     path: Path
     frame: int | None
     frames: int
     scale: tuple[float, float]
+    facts: Facts
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class DicomSeries:
         for path, own in groupby((self.places[number] for number in numbers), lambda place: place.path):
             places = list(own)
             if places[0].frame is None:
-                yield _read_plane(path, size, places[0].scale)
+                yield _read_plane(places[0], size)
             else:
                 yield from _read_frames(path, places, size)
 
@@ -129,7 +130,10 @@ def find_series(
         except ImageError as error:
             unusable[id] = error
             continue
-        places = tuple(Place(each.path, each.frame, each.frames, each.scale) for each in found)
+        places = tuple(
+            Place(each.path, each.frame, each.frames, each.scale, (each.file.bytes, each.file.modified))
+            for each in found
+        )
         files = dict.fromkeys(each.file for each in own)
         series[id] = DicomSeries(places, geometry), joined_facts(id, list(files))
     return series
@@ -209,13 +213,14 @@ def _check_decoder(path: Path, syntax: Any) -> None:
         )
 
 
-def _read_plane(path: Path, size: tuple[int, ...], scale: tuple[float, float]) -> Plane2D:
+def _read_plane(place: Place, size: tuple[int, ...]) -> Plane2D:
     """Return the values of a slice in the unit of its modality, ``(columns, rows)``."""
-    found, _ = _read(path, header=False)
-    _check_same(path, found, size, 1)
+    path, scale = place.path, place.scale
+    found, facts = _read(path, header=False)
+    _check_same(place, found, size, facts)
     with _decoding(path):
         if (scale_of(path, found.get) or (1.0, 0.0)) != scale:
-            raise _changed(path)
+            raise has_changed(path)
         _check_streams(path, found, size)
         pixels = np.asarray(found.pixel_array)
     return _in_unit(path, pixels, size, scale)
@@ -224,8 +229,8 @@ def _read_plane(path: Path, size: tuple[int, ...], scale: tuple[float, float]) -
 def _read_frames(path: Path, places: Sequence[Place], size: tuple[int, ...]) -> Iterator[Plane2D]:
     """Yield the values of slices in one file, each as :func:`_read_plane`. Each is decoded by itself."""
     decoders = reading_library("pydicom.pixels", "volumes", "DICOM files")
-    found, _ = _read(path, header=True)
-    _check_same(path, found, size, places[0].frames)
+    found, facts = _read(path, header=True)
+    _check_same(places[0], found, size, facts)
     with _decoding(path):
         if found.file_meta.get("TransferSyntaxUID") in STREAMS:
             _check_streams(path, _read(path, header=False)[0], size)
@@ -236,13 +241,10 @@ def _read_frames(path: Path, places: Sequence[Place], size: tuple[int, ...]) -> 
         yield _in_unit(path, pixels, size, place.scale)
 
 
-def _check_same(path: Path, found: Any, size: tuple[int, ...], frames: int) -> None:
-    if (found.get("Rows"), found.get("Columns"), int(found.get("NumberOfFrames") or 1)) != (*size, frames):
-        raise _changed(path)
-
-
-def _changed(path: Path) -> ImageError:
-    return ImageError(f"{path} has changed since its header was read")
+def _check_same(place: Place, found: Any, size: tuple[int, ...], facts: os.stat_result) -> None:
+    stated = found.get("Rows"), found.get("Columns"), int(found.get("NumberOfFrames") or 1)
+    if facts_of(facts) != place.facts or stated != (*size, place.frames):
+        raise has_changed(place.path)
 
 
 def _check_streams(path: Path, found: Any, size: tuple[int, ...]) -> None:

@@ -22,7 +22,7 @@ from alkit._reading.turn import Turn
 from alkit.errors import ImageError, one_line
 from alkit.pools.volumes._itk import ItkError, read_header, write_voxels
 from alkit.pools.volumes.geometry import Geometry, make_geometry
-from alkit.pools.volumes.parts import Plane2D, check_shape
+from alkit.pools.volumes.parts import Facts, Plane2D, check_shape, facts_of, has_changed
 
 SUFFIXES = (".nrrd", ".mha", ".mhd")
 
@@ -51,12 +51,16 @@ AT_ONCE = 2**20
 
 @dataclass(frozen=True)
 class ItkFile:
-    """A file that SimpleITK reads; see :class:`~alkit.pools.volumes.parts.Part`. Its voxels take `bytes`."""
+    """A file that SimpleITK reads; see :class:`~alkit.pools.volumes.parts.Part`. Its voxels take `bytes`.
+
+    The `facts` are those of all its :attr:`paths`.
+    """
 
     path: Path
     geometry: Geometry
     channels: int
     bytes: int
+    facts: tuple[Facts, ...]
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -65,11 +69,11 @@ class ItkFile:
 
     def planes(self, channel: int, numbers: Sequence[int]) -> Iterator[Plane2D]:
         """Yield planes; see :class:`~alkit.pools.volumes.parts.Part`."""
-        values = _voxels(self.path, self.bytes)
+        values = _voxels(self.path, self.bytes, self.facts)
         # (k, j, i) or (k, j, i, c)
         values = values[..., None] if values.ndim == 3 else values
         if values.shape != (*self.geometry.shape[::-1], self.channels):
-            raise ImageError(f"{self.path} has changed since its header was read")
+            raise has_changed(self.path)
         for number in numbers:
             yield values[number, ..., channel].T.astype(np.float32)
 
@@ -88,13 +92,15 @@ _kept: list[_Kept] = []
 _turn = Turn()
 
 
-def _voxels(path: Path, size: int) -> npt.NDArray[Any]:
-    """Return the voxels of a file; they are read once until another file is."""
+def _voxels(path: Path, size: int, before: tuple[Facts, ...]) -> npt.NDArray[Any]:
+    """Return the voxels of a file that has the facts of `before`; they are read once until another file is."""
     files = _voxel_files(path)
     try:
         facts = [(each.stat().st_size, each.stat().st_mtime_ns, each.stat().st_ctime_ns) for each in (path, *files)]
     except OSError as reason:
         raise _damaged(path, reason) from reason
+    if tuple(each[:2] for each in facts) != before:
+        raise has_changed(path)
     key = (os.getpid(), path, facts)  # a forked process must not delete the folder of this one
     with _turn():
         if _kept and _kept[0].key == key:
@@ -135,6 +141,7 @@ def open_itk(path: Path) -> ItkFile:
         SimpleITK is not installed.
     """
     files = _voxel_files(path)
+    facts = tuple(facts_of(each.stat()) for each in (path, *files))
     _check_scale(path)
     try:
         header = read_header(path, READERS[path.suffix.lower()])
@@ -161,7 +168,7 @@ def open_itk(path: Path) -> ItkFile:
     matrix[:3, 3] = header["origin"]
     # ITK counts to the left and to the back.
     geometry = make_geometry(shape, np.diag([-1.0, -1.0, 1.0, 1.0]) @ matrix, str(path))
-    return ItkFile(path, geometry, channels, size)
+    return ItkFile(path, geometry, channels, size, facts)
 
 
 def _voxel_files(path: Path) -> tuple[Path, ...]:
@@ -232,7 +239,7 @@ def _meta_header(path: Path, head: bytes) -> tuple[dict[bytes, bytes], int]:
     """
     end = DATA_FILE.search(head)
     if end is None:
-        raise ImageError(f"{path} has changed since its header was read")
+        raise has_changed(path)
     lines = head[: end.end()].splitlines()
     if not all(re.fullmatch(rb"\w+ ?=.*", line) for line in lines):
         raise ImageError(f"{path} has a header of another form", expected="a name, = and a value in each line")

@@ -18,7 +18,7 @@ import numpy as np
 
 from alkit.errors import ImageError
 from alkit.pools.volumes.geometry import Geometry, make_geometry
-from alkit.pools.volumes.parts import Plane2D, check_shape, reading_library
+from alkit.pools.volumes.parts import Facts, Plane2D, check_shape, facts_of, has_changed, reading_library
 
 SUFFIXES = (".nii.gz", ".nii")
 
@@ -58,7 +58,7 @@ class NiftiFile:
     scale:
         Slope and intercept, which turn stored values into values.
     facts:
-        Size of the file in bytes, and the time of its last modification, when its header was read.
+        Its facts, see :data:`~alkit.pools.volumes.parts.Facts`.
     """
 
     path: Path
@@ -67,7 +67,7 @@ class NiftiFile:
     dtype: str
     offset: int
     scale: tuple[float, float]
-    facts: tuple[int, int]
+    facts: Facts
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -81,8 +81,8 @@ class NiftiFile:
         slope, intercept = self.scale
         try:
             with files.opened(self.path) if files is not None else open_file(self.path) as file:
-                if _facts(os.fstat(file.fileno())) != self.facts:
-                    raise ImageError(f"{self.path} has changed since its header was read", hint="open it again")
+                if facts_of(os.fstat(file.fileno())) != self.facts:
+                    raise has_changed(self.path)
                 for number in numbers:
                     file.seek(self.offset + (channel * count + number) * size)
                     content = file.read(size)
@@ -146,7 +146,7 @@ def open_nifti(path: Path) -> NiftiFile:
         nibabel is not installed.
     """
     try:
-        facts = _facts(os.stat(path))
+        facts = facts_of(os.stat(path))
     except OSError as reason:
         raise damaged(path, reason) from reason
     header = read_header(path)
@@ -156,11 +156,7 @@ def open_nifti(path: Path) -> NiftiFile:
         raise damaged(path, reason) from reason
 
 
-def _facts(found: os.stat_result) -> tuple[int, int]:
-    return found.st_size, found.st_mtime_ns
-
-
-def _interpreted(path: Path, header: Any, facts: tuple[int, int]) -> NiftiFile:
+def _interpreted(path: Path, header: Any, facts: Facts) -> NiftiFile:
     """Return what a header says; nibabel raises errors of several types at values that it does not accept."""
     shape = tuple(map(int, header.get_data_shape()))
     while len(shape) > 3 and shape[-1] == 1:

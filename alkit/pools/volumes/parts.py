@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -83,6 +84,20 @@ def reading_library(module: str, extra: str, what: str) -> Any:
             f"{what} need {module.partition('.')[0]}, which cannot be imported ({reason})",
             hint=f'pip install "alkit[{extra}]"',
         ) from reason
+
+
+Facts = tuple[int, int]
+"""Size of a file in bytes, and the time of its last modification, when its header was read."""
+
+
+def facts_of(found: os.stat_result) -> Facts:
+    """Return these facts of a file."""
+    return found.st_size, found.st_mtime_ns
+
+
+def has_changed(path: Path) -> ImageError:
+    """Return the error for a file with other facts: its voxels are not those that a pool has read."""
+    return ImageError(f"{path} has changed since its header was read", hint="open it again")
 
 
 def joined_facts(name: str, files: Sequence[File]) -> File:

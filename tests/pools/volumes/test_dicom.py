@@ -314,6 +314,17 @@ def test_streams_of_compressed_slices_are_checked_before_they_are_decoded(tmp_pa
                 values(part)
 
 
+def test_a_series_that_was_replaced_by_another_one_of_its_size_is_an_error(tmp_path):
+    write_series(tmp_path / "case1", ramp())
+    (part,) = found(tmp_path)[0].values()
+    before = values(part)
+    write_series(tmp_path / "case1", ramp()[::-1].copy())
+    with pytest.raises(ImageError, match=r"00\.dcm has changed since its header was read"):
+        values(part)
+    (part,) = found(tmp_path)[0].values()
+    assert (values(part) != before).any()
+
+
 def test_a_scale_that_has_changed_since_is_an_error(tmp_path):
     paths = write_series(tmp_path / "case1", ramp(), slope=2, intercept=0)
     (part,) = found(tmp_path)[0].values()

@@ -124,6 +124,7 @@ def test_a_file_that_has_changed_since_is_an_error(tmp_path):
         values(part)
     write_enhanced(path, ramp())
     path.write_bytes(path.read_bytes()[:-10])
+    (part,) = found(tmp_path)[0].values()
     with pytest.raises(ImageError, match="cannot be decoded"):
         values(part)
 

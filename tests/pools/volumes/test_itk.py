@@ -121,18 +121,30 @@ def test_voxels_are_checked_however_the_header_says_that_they_are_compressed(tmp
 def test_no_flipped_bit_of_compressed_voxels_changes_a_value(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
     write_itk(path, ramp(), compress=True)
-    part, stored = open_itk(path), path if suffix != ".mhd" else tmp_path / "a.zraw"
-    content, right = stored.read_bytes(), values(part)
+    stored = path if suffix != ".mhd" else tmp_path / "a.zraw"
+    content, right = stored.read_bytes(), values(open_itk(path))
     start = {".nrrd": content.find(b"\n\n") + 2, ".mha": content.find(b"LOCAL\n") + 6, ".mhd": 0}[suffix]
     for at in range(start, len(content), 7):
         changed = bytearray(content)
         changed[at] ^= 1 << at % 8
         stored.write_bytes(bytes(changed))
         with suppress(ImageError):
-            np.testing.assert_array_equal(values(part), right)  # the time in the head of a gzip file
+            np.testing.assert_array_equal(values(open_itk(path)), right)  # the time in the head of a gzip file
     stored.write_bytes(content[:-1])
     with pytest.raises(ImageError, match=rf"a\{suffix} is damaged"):
+        values(open_itk(path))
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha", ".mhd"])
+def test_a_file_that_was_replaced_by_another_one_of_its_size_is_an_error(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    write_itk(path, ramp())
+    part = open_itk(path)
+    before = values(part)
+    write_itk(path, ramp()[::-1].copy())
+    with pytest.raises(ImageError, match="has changed since its header was read"):
         values(part)
+    assert (values(open_itk(path)) != before).any()
 
 
 @pytest.mark.parametrize(
