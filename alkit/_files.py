@@ -38,6 +38,9 @@ A file is being written; a folder may be of somebody who goes on tomorrow.
 ROOM = 2**20
 """Number of bytes that a folder must have room for: SQLite needs a part of it to read a database."""
 
+CHECK = "check the permissions of the folder and the space of the disk, and close programs that have the file open"
+"""What to do if a file cannot be written or deleted."""
+
 UNFINISHED = ".writing-"
 """Beginning of the names of files that are being written."""
 
@@ -99,7 +102,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         what = reason.strerror if isinstance(reason, OSError) else "it cannot be encoded as a file name"
         raise StoreError(
             f"cannot write {path} ({what})",
-            hint="check the permissions of the folder and the free space of the disk",
+            hint=CHECK,
         ) from reason
 
 
@@ -141,7 +144,7 @@ def delete_file(path: Path) -> None:
     except OSError as reason:
         raise StoreError(
             f"cannot delete {path} ({reason.strerror})",
-            hint="check the permissions of the folder, and close programs that have the file open",
+            hint=CHECK,
         ) from reason
 
 

@@ -91,9 +91,10 @@ def run_rounds(
                     parts.settings.agreed.check()
                     committed = {result.round: result for result in parts.store.rounds()}
                     if number in committed:
+                        result = committed[number]
                         if number == rounds == max(committed) and tested is not None:
                             measuring.measure_last(parts, model, test_labels, *tested)
-                        result = {result.round: result for result in parts.store.rounds()}[number]
+                            result = parts.store.rounds()[-1]
                     elif number < max(committed, default=-1):
                         continue  # a repair lost this round
                     else:
