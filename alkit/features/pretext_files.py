@@ -20,7 +20,7 @@ from filelock import FileLock
 from safetensors import torch as safetensors
 from torch import Tensor, nn
 
-from alkit._files import write_atomically
+from alkit._files import CHECK, write_atomically
 from alkit._logs import logger
 from alkit._reading.inside import read_inside
 from alkit.checks import check_integer, check_number
@@ -49,7 +49,7 @@ def locked(path: Path) -> Iterator[None]:
     except OSError as reason:
         raise StoreError(
             f"cannot write {path} ({reason.strerror})",
-            hint="check the permissions of the folder and the free space of the disk",
+            hint=CHECK,
         ) from reason
     try:
         yield
