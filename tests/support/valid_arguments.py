@@ -514,6 +514,7 @@ EXAMPLES = {
     },
     "alkit.configuration.runtime": {"default": lambda t: None},
     "alkit.configuration.written_form": {"value": lambda t: t.random},
+    "alkit.errors.failure_in_words": {"reason": lambda t: ValueError("no")},
     "alkit.errors.is_of_machine": {"error": lambda t: MemoryError()},
     "alkit.errors.is_out_of_memory": {"error": lambda t: MemoryError()},
     "alkit.errors.nearest": {"name": lambda t: "a", "known": lambda t: ["ab"]},

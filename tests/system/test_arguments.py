@@ -23,6 +23,7 @@ LEFT_OUT = {
     "alkit.errors.one_line": "the checks themselves need the errors",
     "alkit.errors.is_of_machine": "the checks themselves need the errors",
     "alkit.errors.is_out_of_memory": "the checks themselves need the errors",
+    "alkit.errors.failure_in_words": "the checks themselves need the errors",
 }
 
 OTHER_WORDS = {
