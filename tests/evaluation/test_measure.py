@@ -29,6 +29,18 @@ class Random:
         return (raw / raw.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
+@dataclass
+class Weighted:
+    """An ensemble that weighs its members."""
+
+    weight: float
+    members: tuple = (Random(0), Random(1))
+
+    def probabilities(self, images):
+        one, other = (member.probabilities(images) for member in self.members)
+        return (self.weight * one + (1 - self.weight) * other).astype(np.float32)
+
+
 class AlwaysSkin(Random):
     def probabilities(self, images):
         return np.eye(3, dtype=np.float32)[np.zeros((len(images), 4, 4), int)].transpose(0, 3, 1, 2)
@@ -46,8 +58,19 @@ def test_metrics_do_not_depend_on_the_batches_and_progress_is_reported():
 def test_an_ensemble_has_the_metrics_of_its_mean_and_the_mean_metric_of_its_members():
     truth = np.random.default_rng(1).integers(0, 3, (70, 4, 4)).astype(np.uint8)
     members = (Random(0), Random(1))
-    found = measure(Random(9, members=members), POOL, POOL.ids, truth, SPEC, quiet)
+    found = measure(Weighted(0.5, members), POOL, POOL.ids, truth, SPEC, quiet)
     mean = np.mean([member.probabilities(IMAGES) for member in members], axis=0).argmax(axis=1).astype(np.uint8)
     assert found["dice"] == pytest.approx(segmentation_metrics([dice(mean, truth, SPEC)], SPEC)["dice"])
     alone = [measure(member, POOL, POOL.ids, truth, SPEC, quiet)["dice"] for member in members]
     assert found["member_dice"] == pytest.approx(np.mean(alone))
+
+
+def test_an_ensemble_that_weighs_its_members_is_measured_by_what_it_predicts():
+    class Alone:
+        probabilities = staticmethod(Weighted(0.9).probabilities)
+
+    truth = np.random.default_rng(1).integers(0, 3, (70, 4, 4)).astype(np.uint8)
+    found, wanted = (measure(one, POOL, POOL.ids, truth, SPEC, quiet) for one in (Weighted(0.9), Alone()))
+    alone = [measure(member, POOL, POOL.ids, truth, SPEC, quiet)["dice"] for member in Weighted(0.9).members]
+    assert found.pop("member_dice") == pytest.approx(np.mean(alone))
+    assert found == wanted
