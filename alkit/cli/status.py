@@ -15,6 +15,7 @@ from alkit.cli.wording import warning_for_command_line
 
 if TYPE_CHECKING:
     from alkit.evaluation.agreement import Agreement
+    from alkit.record.audit import AuditSet
     from alkit.report.next_step import Step
     from alkit.report.summary import CampaignSummary
     from alkit.values.queries import Query
@@ -161,7 +162,7 @@ def _facts(found: CampaignSummary, step: Step, queries: list[Query]) -> dict[str
             }
             for result in found.history
         ],
-        **({"audit": {"images": len(found.audit.ids), "of": found.audit.of}} if found.audit.ids else {}),
+        **({"audit": _audit_facts(found.audit)} if found.audit.ids else {}),
         "next_batch": found.next_batch,
         "advice": {name: asdict(advice) for name, advice in found.advice.items()},
         "worth": found.worth,
@@ -169,6 +170,11 @@ def _facts(found: CampaignSummary, step: Step, queries: list[Query]) -> dict[str
         **({} if found.outlook is None else {"outlook": asdict(found.outlook)}),
         "next": asdict(step),
     }
+
+
+def _audit_facts(audit: AuditSet) -> dict[str, int]:
+    """Return the size of the audit set, and how many of its images were added when models had been trained."""
+    return {"images": len(audit.ids), "of": audit.of, **({"added_later": audit.later} if audit.later else {})}
 
 
 def _intervals(result: RoundResult) -> dict[str, Any]:

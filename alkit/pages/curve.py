@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from alkit.pages.campaign import Campaign
 from alkit.pages.words import counted, metric_title, number, short
 from alkit.pictures.colours import BLUE
-from alkit.report.audit import audit_gain
+from alkit.report.audit import added_later, audit_gain
 from alkit.report.blocks import AnyBlock, Columns, Note
 from alkit.report.page import Picture, Table, Text
 from alkit.report.truth import by_truth, truth_in_words
@@ -150,6 +150,7 @@ def curve(campaign: Campaign) -> list[AnyBlock]:
     audit = history[-1].audit
     if audit is not None and campaign.summary.metric is not None:
         blocks += [Text(sentence[0].upper() + sentence[1:]) for sentence in audit.sentences(campaign.summary.metric)]
+        blocks += [Text(sentence) for sentence in added_later(campaign.summary.audit)]
     drawn = [point for point in found if point.shown and point.on == found[-1].on]
     blocks += [Columns([_chart(drawn), table])] if drawn else [table]
     blocks += [Note(sentence) for sentence in truth_in_words(history)]

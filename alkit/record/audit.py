@@ -30,6 +30,8 @@ class AuditSet:
         Whether all images of the pool were compared with them.
     round:
         Number of the next round when images were drawn for the last time.
+    later:
+        How many of them were added when models had been trained, so they were drawn from fewer images than the others.
     """
 
     ids: tuple[str, ...] = ()
@@ -37,6 +39,7 @@ class AuditSet:
     near: frozenset[str] = frozenset()
     compared: bool = False
     round: int = 0
+    later: int = 0
 
 
 def audit_from(fact: Any) -> AuditSet:
@@ -45,14 +48,15 @@ def audit_from(fact: Any) -> AuditSet:
     >>> draws = [{"at": "2026-01-01", "round": 0, "of": 9, "ids": ["b"]}]
     >>> draws.append({"at": "2026-02-01", "round": 3, "of": 8, "ids": ["a"]})
     >>> audit_from({"draws": draws, "near": ["c"], "compared": False})
-    AuditSet(ids=('b', 'a'), of=9, near=frozenset({'c'}), compared=False, round=3)
+    AuditSet(ids=('b', 'a'), of=9, near=frozenset({'c'}), compared=False, round=3, later=1)
     """
     if fact is None:
         return AuditSet()
     draws, near = fact["draws"], frozenset(fact["near"])
     ids = tuple(id for draw in draws for id in draw["ids"])
     of = max((draw["of"] for draw in draws), default=0)
-    return AuditSet(ids, of, near, fact["compared"], draws[-1]["round"] if draws else 0)
+    later = sum(len(draw["ids"]) for draw in draws[1:] if draw["round"] > 0)
+    return AuditSet(ids, of, near, fact["compared"], draws[-1]["round"] if draws else 0, later)
 
 
 def recorded_audit(store: Store) -> AuditSet:

@@ -140,6 +140,20 @@ def changes(history: Sequence[RoundResult], name: str | None) -> list[float | No
     return found
 
 
+def added_later(audit: AuditSet) -> Iterator[str]:
+    """Yield a sentence if images were added when models had been trained, so that the set is no simple random sample.
+
+    >>> list(added_later(AuditSet(("a", "b", "c"), 9, later=1)))
+    ['1 of the 3 images of the audit set was added later, drawn from those that no model had been trained on ...']
+    """
+    if audit.later:
+        yield (
+            f"{audit.later} of the {len(audit.ids)} images of the audit set {'was' if audit.later == 1 else 'were'} "
+            "added later, drawn from those that no model had been trained on by then: images that a strategy had "
+            "chosen before could not be drawn. So the whole set is not a random sample of the pool."
+        )
+
+
 def audit_in_words(audit: AuditSet, history: Sequence[RoundResult], metric: str | None) -> Iterator[str]:
     """Yield what an audit set is, what the last round's figure says, and how it changed since the round before."""
     if not audit.ids:
@@ -147,6 +161,7 @@ def audit_in_words(audit: AuditSet, history: Sequence[RoundResult], metric: str 
     measured = [result for result in history if result.audit is not None]
     if not measured:
         yield f"Audit set: {len(audit.ids)} images, drawn at random from {audit.of}; no model was measured on them yet."
+        yield from added_later(audit)
         return
     last = measured[-1].audit
     assert last is not None
@@ -154,6 +169,7 @@ def audit_in_words(audit: AuditSet, history: Sequence[RoundResult], metric: str 
     if name is not None:
         yield f"Audit set: {next(last.sentences(name))}"
         yield from list(last.sentences(name))[1:]
+    yield from added_later(audit)
     if len(measured) > 1 and name is not None and (before := measured[-2].audit) is not None:
         gain = audit_gain(before, last, name)
         if gain is not None and gain.low is not None and gain.high is not None:

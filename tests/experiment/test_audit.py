@@ -11,6 +11,7 @@ from alkit.experiment import assembling
 from alkit.experiment.audit import SHARE, audit_queries, settle_audit
 from alkit.record import Store
 from alkit.record.audit import recorded_audit
+from alkit.report.audit import audit_in_words
 from alkit.rng import Stream
 from tests.support.parts import CLASSES
 
@@ -286,6 +287,16 @@ def test_audit_may_grow_but_not_shrink_after_the_first_answer(tmp_path):
     trained = {s.query.id for s in grown.standings() if s.query.purpose == "train"}
     assert not trained & set(audit_of(grown).ids)
     assert [len(draw["ids"]) for draw in grown._parts.store.fact("audit")["draws"]] == [6, 3]
+    told = [" ".join(audit_in_words(audit_of(one), one.history, "dice")) for one in (experiment, grown)]
+    assert all("3 of the 9 images of the audit set were added later, drawn from those" in text for text in told)
+
+
+def test_an_audit_set_that_grew_before_the_first_model_is_one_random_sample(tmp_path):
+    experiment = campaign(tmp_path / "a.db", audit=4)
+    labels(experiment, 5)
+    grown = audit_of(campaign(tmp_path / "a.db", audit=7))
+    assert (len(grown.ids), grown.later) == (7, 0)
+    assert "added later" not in " ".join(audit_in_words(grown, (), "dice"))
 
 
 @pytest.mark.parametrize(
