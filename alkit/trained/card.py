@@ -102,6 +102,7 @@ def card(
         "seed": origin.seed,
         **origin.declared,
         "measured_on": measured_on(origin.history, tested=origin.tested),
+        **({"best": True} if origin.best else {}),
         **({"unfit": unfit} if (unfit := _unfit(last)) else {}),
         "rounds": [
             {
@@ -197,6 +198,11 @@ def limits(card: Card) -> list[str]:
         for result in card["rounds"]
         if result.get("other_truth")
     ]
+    if card.get("best") and card["measured_on"] is not None:
+        found.append(
+            "The model is that of the round with the best metric among those that were kept. The metric was measured "
+            "on the same images, so it may be too good."
+        )
     found += card.get("unfit", [])
     if labels["pseudo_labels"]:
         found.append(f"{labels['pseudo_labels']} of the labels are predictions of an earlier model, not answers.")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -110,6 +110,8 @@ class Origin:
         Answers that the last model was trained or evaluated on.
     tested:
         Whether the rounds were evaluated on a test set that was declared in advance.
+    best:
+        Whether the round was chosen because its main metric is the best.
     """
 
     declared: Mapping[str, Written]
@@ -119,6 +121,7 @@ class Origin:
     standings: tuple[Standing, ...]
     used: tuple[Recorded, ...]
     tested: bool
+    best: bool = False
 
 
 @checked
@@ -246,7 +249,7 @@ def trained_model(
                 continue
             settings.check_complete()
             origin, spec, threads, shape, pixels = (
-                _origin(record, number),
+                replace(_origin(record, number), best=round == "best"),
                 settings.spec,
                 record.fact("threads"),
                 settings.shape,

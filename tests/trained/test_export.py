@@ -589,6 +589,8 @@ def test_the_limits_are_those_of_this_model(model):
     assert unfit in changed
     assert "Before round 1, the labels of the test set were other ones" in " ".join(changed)
     assert "a.png" not in " ".join(changed)
+    assert "round with the best metric" in " ".join(told(model, best=True)["limits"])
+    assert "round with the best metric" not in held
     late = [replace(one, state=alkit.values.State.STALE) for one in model.origin.standings[:2]]
     assert "2 images were answered or corrected" in " ".join(told(model, standings=tuple(late))["limits"])
 
