@@ -8,12 +8,10 @@ The module is long because everything that decides about an answer is in one pla
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import accumulate
 from pathlib import Path
 
 from alkit.arguments.words import found
@@ -329,11 +327,8 @@ class Answers:
             return
         if last.kind == "withdrawal" or last.rejected is not None or self._equal(last, entry):
             return
-        own = [other for other in history.of(entry.id, entry.annotator) if other.kind != "invalid"]
-        # Those that counted when they were recorded.
-        latest = accumulate((one.revision for one in own), max, initial=-math.inf)
-        counted = (other for other, before in zip(own, latest, strict=False) if other.revision > before)
-        if any(self._equal(other, entry) for other in counted):
+        own = (other for other in history.of(entry.id, entry.annotator) if other.kind != "invalid")
+        if any(self._equal(other, entry) for other in own):  # in whatever order they arrived
             raise _CorrectedError(
                 f"this {entry.kind} of {entry.id!r} has been corrected since, and is read again with a later time",
                 hint=f"a file with the correction; or confirm this {entry.kind}, if it is right after all",

@@ -143,10 +143,12 @@ def test_an_older_export_with_a_later_time_is_refused_until_it_is_confirmed(camp
     assert campaign.current == "old"
 
 
-def test_an_export_that_never_counted_counts_when_it_is_told_again(campaign):
+def test_an_older_export_is_refused_also_if_it_arrived_after_the_correction(campaign):
     assert campaign.tell(campaign.new, START - 2 * DAY) == "taken"
     assert campaign.tell(campaign.old, START - 3 * DAY, exported=True) == "outdated"
-    assert campaign.tell(campaign.old, START - DAY, exported=True) == "taken"
+    assert "has been corrected since" in campaign.why(campaign.old, START - DAY, exported=True)
+    assert campaign.current == "new"
+    assert campaign.tell(campaign.old, START, exported=True, confirmed=True) == "taken"
 
 
 @pytest.mark.parametrize("between", [Withdrawal(), "sent back"])
