@@ -2,6 +2,7 @@
 
 import math
 import sys
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from types import SimpleNamespace
 
@@ -121,6 +122,9 @@ def test_expected_gain_stops_if_even_the_upper_bound_is_below_the_threshold():
 def test_only_the_labels_of_the_batch_that_would_be_trained_on_count():
     held = stopping_rule("expected-gain").advise(curve(X, law(X), held_out=25), 125)
     assert held.figures["gain"] == pytest.approx(0.05 - 0.5 / math.sqrt(200), abs=1e-6)  # 100 of 125
+    audit = alkit.values.AuditFigures({}, 25, 900, tuple(f"i{number:02}" for number in range(25)))
+    audited = [replace(result, audit=audit) for result in curve(X, law(X))]
+    assert stopping_rule("expected-gain").advise(audited, 125).figures == held.figures
 
 
 def test_the_interval_equals_the_delta_method_computed_by_hand():

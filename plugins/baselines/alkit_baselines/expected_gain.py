@@ -64,9 +64,9 @@ class ExpectedGain:
     covariance of the fit and Student's t with m - 3 degrees of freedom. The parameters are bounded to
     0 <= a <= 1, b >= 0 and -10 <= c <= -0.01. The curve is scaled to the last x, which changes no prediction. The
     paper's curves are means over repeated samples with a fixed test set; a campaign has a single curve, measured on a
-    hold-out that grows from round to round, which scatters more. If answers are held out, k is the expected number of
-    the batch's labels that are trained on. The interval assumes that the power law holds: it does not cover a curve
-    of another shape.
+    hold-out that grows from round to round, which scatters more. If answers are held out, or belong to an audit set, k
+    is the expected number of the batch's labels that are trained on. The interval assumes that the power law holds: it
+    does not cover a curve of another shape.
 
     Examples
     --------
@@ -115,7 +115,8 @@ class ExpectedGain:
         if isinstance(fit, str):
             return Advice(None, f"the {metric} {fit}", settings)
         last = measured[-1]
-        trained = next_batch * last.n_labels / (last.n_labels + last.n_held_out)
+        apart = last.n_held_out + (0 if last.audit is None else last.audit.measured)
+        trained = next_batch * last.n_labels / (last.n_labels + apart)
         gain, half = fit.gain((last.n_labels + trained) / last.n_labels, self.confidence)
         figures = {"gain": gain, "low": gain - half, "high": gain + half, "plateau": fit.plateau, **settings}
         expected = (
