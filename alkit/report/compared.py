@@ -56,7 +56,7 @@ class Scores:
     last:
         Metric at the largest number of labels that all runs have.
     labels:
-        Median number of labels to reach the level; None if fewer than half of the seeds reach it.
+        Median number of labels to reach the level; None unless more than half of the seeds reach it.
     reached, began:
         Number of seeds that reach the level, and of those that have it with their first labels. What a run has beyond
         the most labels that all runs have does not count, here and in `labels`.

@@ -110,7 +110,7 @@ def _p(value: float) -> str:
 
 def _saved(gap: Difference) -> str:
     found = gap.saved
-    known = "unknown" if found.saved is None else f"{found.saved.mean:+.0f}"
+    known = "unknown" if found.saved is None else f"{round(found.saved.mean):+d}"
     measured = 0 if found.saved is None else found.saved.n
     return known if measured == found.n else f"{known} ({measured} of {found.n} seeds)"
 
