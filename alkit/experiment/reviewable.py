@@ -64,8 +64,9 @@ class Reviewable(Readable):
 
         These are labels with which a model disagrees that was not trained on them (:meth:`label_quality`), labels about
         which annotators disagree (:meth:`agreement`), and some that are drawn at random, which tell how many of all
-        labels are wrong. They are recorded as reviews, whose order tells nothing about the reasons. :meth:`send` hands
-        them to an oracle with the open queries, and no training waits for them. :meth:`reviews` says what they found.
+        labels that were not reviewed before are wrong. They are recorded as reviews, whose order tells nothing about
+        the reasons. :meth:`send` hands them to an oracle with the open queries, and no training waits for them.
+        :meth:`reviews` says what they found.
 
         An answer to a review counts as any other answer of its annotator does. If it is a skip, the labels before are
         sent back. A model does not send back labels that are held out, because what measures it must not be changed
