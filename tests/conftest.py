@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import sys
@@ -31,6 +32,12 @@ settings.load_profile("alkit")
 
 if (memory := memory_folder()) is not None and "TMPDIR" not in os.environ:
     os.environ["TMPDIR"], tempfile.tempdir = memory, None
+
+
+def pytest_collection_finish() -> None:
+    """Take what the imports have made out of the garbage collector's reach: it looked at all of it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
