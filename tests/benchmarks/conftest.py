@@ -1,5 +1,6 @@
 """Data, rows, a runner and a server for the tests of the benchmarks."""
 
+import shutil
 import threading
 from collections.abc import Iterator
 
@@ -13,32 +14,57 @@ from benchmarks import rows
 from benchmarks.isic2017 import command, protocol, results, split
 
 
-@pytest.fixture
-def data(tmp_path):
-    """Return a folder of synthetic images with the ids that the benchmark's smoke profile takes."""
+def write_data(folder):
+    """Write synthetic images with the ids that the benchmark's smoke profile takes, and return their folder."""
     from PIL import Image
 
     smoke, parts = protocol.PROFILES["smoke"], split.read()
     ids = parts["pool"][: smoke.pool] + parts["test"][: smoke.test]
     images, masks = alkit.synthetic.lesions(len(ids), size=40)
-    for folder in ("images", "masks"):
-        (tmp_path / folder).mkdir()
+    for name in ("images", "masks"):
+        (folder / name).mkdir()
     for id, image, mask in zip(ids, images[:, 0], masks, strict=True):
-        Image.fromarray(np.stack([image] * 3, -1)).save(tmp_path / "images" / f"{id}.jpg")
-        Image.fromarray(mask * 255).save(tmp_path / "masks" / f"{id}.png")
-    return tmp_path
+        Image.fromarray(np.stack([image] * 3, -1)).save(folder / "images" / f"{id}.jpg")
+        Image.fromarray(mask * 255).save(folder / "masks" / f"{id}.png")
+    return folder
 
 
-@pytest.fixture
-def bench(data, tmp_path):
+def bench_in(folder):
     """Return a function that runs the benchmark's smoke profile in this process and returns its rows."""
-    places = ["--data", data, "--out", tmp_path / "out", "--records", tmp_path / "records", "--profile", "smoke"]
+    places = ["--data", folder, "--out", folder / "out", "--records", folder / "records", "--profile", "smoke"]
 
     def bench(*more):
         command.main([str(part) for part in [*places, "--jobs", 1, *more]])
-        return results.read_rows(tmp_path / "out")
+        return results.read_rows(folder / "out")
 
     return bench
+
+
+@pytest.fixture
+def data(tmp_path):
+    return write_data(tmp_path)
+
+
+@pytest.fixture
+def bench(data):
+    return bench_in(data)
+
+
+@pytest.fixture(scope="session")
+def finished_runs(tmp_path_factory):
+    """Return a folder with the data and the finished runs of two methods."""
+    folder = write_data(tmp_path_factory.mktemp("finished"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ALKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        bench_in(folder)("--seeds", 0, "--methods", "random", "ssl-cluster", "--weights", "scratch", "--device", "cpu")
+    return folder
+
+
+@pytest.fixture
+def bench_again(finished_runs, tmp_path):
+    """Return the same function as `bench`, after the runs of ``random`` and ``ssl-cluster`` from scratch, seed 0."""
+    shutil.copytree(finished_runs, tmp_path, dirs_exist_ok=True)
+    return bench_in(tmp_path)
 
 
 @pytest.fixture
