@@ -13,7 +13,7 @@ from docs.figures.campaign import PAGE, play, run
 def folder(tmp_path_factory):
     """Return the folder that the page was played in."""
     folder = tmp_path_factory.mktemp("campaign")
-    play(folder, {"--epochs 40,20": "--epochs 20,10", "--pretext-epochs 20": "--pretext-epochs 5"})
+    play(folder, {"--epochs 40,20": "--epochs 6,4", "--pretext-epochs 20": "--pretext-epochs 2"})
     return folder
 
 
