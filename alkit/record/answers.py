@@ -277,9 +277,9 @@ class Answers:
             draft = replace(draft, query=place_of(review.query))
         if again and last is not None and last.rejected is not None:
             raise _SentBackError(f"this answer for {draft.id!r} was sent back: {last.rejected}", hint="another label")
+        if again and review is None and (draft.revision == UNKNOWN or (answer.exported and not answer.confirmed)):
+            return None  # a later export repeats all labels, so it does not make them later than those of others
         if draft.revision == UNKNOWN:
-            if again and review is None:
-                return None
             if draft.kind == "withdrawal" and (last is None or last.kind == "withdrawal"):
                 raise QueryError(f"annotator {draft.annotator!r} has no answer for {draft.id!r} to take back")
             everybodys = (entry.revision for entry in history.all_of(draft.id))  # the rule "one" orders them, too

@@ -151,6 +151,18 @@ def test_an_older_export_is_refused_also_if_it_arrived_after_the_correction(camp
     assert campaign.tell(campaign.old, START, exported=True, confirmed=True) == "taken"
 
 
+def test_a_label_that_a_later_export_repeats_does_not_replace_that_of_another_annotator(campaign):
+    def counts():
+        return campaign.answers.store.snapshot().known[campaign.id].labels[-1].annotator
+
+    assert campaign.tell(campaign.old, START - 3 * DAY, exported=True) == "taken"
+    campaign.experiment.receive([Answer(campaign.id, campaign.new, "lead", START - 2 * DAY)])
+    assert campaign.tell(campaign.old, START - DAY, exported=True) == "unchanged"
+    assert counts() == "lead"
+    assert campaign.tell(campaign.old, START - DAY, exported=True, confirmed=True) == "unchanged"
+    assert counts() == "ann"
+
+
 @pytest.mark.parametrize("between", [Withdrawal(), "sent back"])
 def test_a_label_counts_again_after_it_was_taken_back_or_the_correction_was_sent_back(campaign, between):
     assert campaign.tell(campaign.old, START - 3 * DAY, exported=True) == "taken"
