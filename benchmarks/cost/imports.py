@@ -7,7 +7,8 @@
 Each import has a process of its own, on one thread, and the imports take turns. A row has the medians of what the
 process took in all, Python itself included: ``cpu_s``, seconds of the processor; ``peak_mib``, its largest memory; and
 both as a ratio to those of ``import torch``. The training is one epoch on four images, with what it imports. Every
-training imports what one step of an optimizer of torch does: torch's compiler. It needs Linux.
+training imports what one step of an optimizer of torch does: torch's compiler. The first round asks, trains, measures
+and records. It needs Linux.
 """
 
 from __future__ import annotations
@@ -37,6 +38,17 @@ WORKS = {
         "network = functools.partial(alkit.UNet, widths=(2, 4));"
         "learner = alkit.SegmentationLearner(network, epochs=(1, 1), device='cpu');"
         "learner.fit(Labels(alkit.ArrayPool(images), masks), numpy.random.default_rng(0))"
+    ),
+    "a first round": (
+        "import alkit, functools, tempfile;"
+        "images, masks = alkit.synthetic.lesions(8, size=16);"
+        "pool, test = alkit.ArrayPool(images).split(test=4, seed=0);"
+        "oracle = alkit.MaskOracle({f'{row:04}': mask for row, mask in enumerate(masks)}, classes=('skin', 'lesion'));"
+        "network = functools.partial(alkit.UNet, widths=(2, 4));"
+        "learner = alkit.SegmentationLearner(network, epochs=(1, 1), device='cpu');"
+        "folder = tempfile.TemporaryDirectory();"
+        "experiment = alkit.Experiment(pool, learner, alkit.strategy('random'), store=folder.name + '/r.db');"
+        "experiment.run(oracle, test=test, start=4, batch=1, rounds=0)"
     ),
 }
 """The code of each process, by what the rows say."""
