@@ -20,7 +20,7 @@ from alkit.features.of_learner import OfLearner
 from alkit.pools.base import whole_pool
 from alkit.pools.batches import map_batches
 from alkit.pools.checks import check_pool
-from alkit.pools.groups import check_groups_apart
+from alkit.pools.groups import check_groups_apart, groups_of
 from alkit.pools.identical import check_contents
 from alkit.pools.unusable import repaired_in
 from alkit.protocols import HasDigests, Pool
@@ -206,8 +206,14 @@ def _drift(parts: Parts, pool: Pool, new: Sequence[str]) -> tuple[Drift | None, 
         rows, name = grown.features(found[0]), type(found[0]).__name__
     else:
         rows, name = _thumbnails(pool), "thumbnails"
-    is_new = np.isin(np.array(sorted(pool.ids)), np.array(new))
-    return drift(rows[~is_new], rows[is_new], rng), name
+    ids, added = sorted(pool.ids), set(new)
+    is_new = np.array([id in added for id in ids])
+    of = groups_of(pool, ids)
+    both = (
+        [group for group, one in zip(of, is_new, strict=True) if not one],
+        [of[row] for row in np.flatnonzero(is_new)],
+    )
+    return drift(rows[~is_new], rows[is_new], rng, both), name
 
 
 def _thumbnails(pool: Pool) -> npt.NDArray[np.float32]:

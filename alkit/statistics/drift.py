@@ -7,6 +7,7 @@ Gretton, Borgwardt, Rasch, Schoelkopf, Smola: A Kernel Two-Sample Test. JMLR 13,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,9 @@ MOST = 500
 
 PERMUTATIONS = 200
 """Number of permutations of the test."""
+
+ROUNDING = 1e-12
+"""Estimates that differ by no more are equal, such as those of the same division."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +33,20 @@ class Drift:
         Unbiased estimate of the squared maximum mean discrepancy: about 0 for samples of one distribution, where it may
         be negative, and at most 2.
     p:
-        Share of random divisions of all rows into two samples whose estimate is at least as large, in (0, 1].
+        Share of random divisions of all rows, or of whole groups of them, into two samples whose estimate is at least
+        as large, in (0, 1]. With few groups it cannot be small.
     """
 
     mmd2: float
     p: float
 
 
-def drift(before: npt.NDArray[np.float32], new: npt.NDArray[np.float32], rng: np.random.Generator) -> Drift | None:
+def drift(
+    before: npt.NDArray[np.float32],
+    new: npt.NDArray[np.float32],
+    rng: np.random.Generator,
+    groups: tuple[Sequence[str], Sequence[str]] | None = None,
+) -> Drift | None:
     """Return how different new rows ``(m, d)`` are from former rows ``(n, d)``; None with fewer than two of either.
 
     Each column is divided by its standard deviation over all rows. The kernel is Gaussian, and its width is the median
@@ -46,6 +56,9 @@ def drift(before: npt.NDArray[np.float32], new: npt.NDArray[np.float32], rng: np
     ----------
     rng:
         Draws the rows, if there are many, and the permutations.
+    groups:
+        Group of each row of both. Rows of one group, such as slices of one volume, are alike, so the test divides whole
+        groups: otherwise each new volume would differ from the others. Default: each row is its own group.
 
     Examples
     --------
@@ -56,9 +69,13 @@ def drift(before: npt.NDArray[np.float32], new: npt.NDArray[np.float32], rng: np
     """
     if min(len(before), len(new)) < 2:
         return None
-    samples = [rows[np.sort(rng.choice(len(rows), min(MOST, len(rows)), replace=False))] for rows in (before, new)]
-    n = len(samples[0])
-    rows = np.concatenate(samples).astype(np.float64)
+    drawn = [np.sort(rng.choice(len(rows), min(MOST, len(rows)), replace=False)) for rows in (before, new)]
+    n = len(drawn[0])
+    rows = np.concatenate([before[drawn[0]], new[drawn[1]]]).astype(np.float64)
+    names = [(0, str(row)) if groups is None else (0, groups[0][row]) for row in drawn[0].tolist()]
+    names += [(1, str(row)) if groups is None else (1, groups[1][row]) for row in drawn[1].tolist()]
+    number: dict[tuple[int, str], int] = {}
+    units = np.array([number.setdefault(name, len(number)) for name in names])
     scale = rows.std(axis=0)
     rows = rows / np.where(scale > 0, scale, 1)
     squares = np.sum(rows**2, axis=1)
@@ -67,16 +84,18 @@ def drift(before: npt.NDArray[np.float32], new: npt.NDArray[np.float32], rng: np
     width = float(np.median(apart)) or float(apart.mean()) or 1.0
     kernel = np.exp(-distances / width)
     np.fill_diagonal(kernel, 0)
-    found = _mmd2(kernel, np.arange(len(rows)), n)
-    others = [_mmd2(kernel, rng.permutation(len(rows)), n) for _ in range(PERMUTATIONS)]
-    return Drift(found, (1 + sum(other >= found for other in others)) / (1 + PERMUTATIONS))
+    found = _mmd2(kernel, np.arange(len(rows)) < n)
+    first = sum(side == 0 for side, _ in number)
+    divisions = (np.isin(units, rng.permutation(len(number))[:first]) for _ in range(PERMUTATIONS))
+    # Of groups of different sizes, a division may leave one row, which has no estimate.
+    others = [_mmd2(kernel, one) for one in divisions if 2 <= one.sum() <= len(rows) - 2]
+    return Drift(found, (1 + sum(other >= found - ROUNDING for other in others)) / (1 + len(others)))
 
 
-def _mmd2(kernel: npt.NDArray[np.float64], order: npt.NDArray[np.intp], n: int) -> float:
-    """Return the estimate for the first `n` rows of an order and the others; the kernel has zeros on its diagonal."""
-    first = np.zeros(len(order))
-    first[order[:n]] = 1
-    second, m = 1 - first, len(order) - n
+def _mmd2(kernel: npt.NDArray[np.float64], chosen: npt.NDArray[np.bool_]) -> float:
+    """Return the estimate for the chosen rows and the others; the kernel has zeros on its diagonal."""
+    first, n = chosen.astype(np.float64), int(chosen.sum())
+    second, m = 1 - first, len(chosen) - n
     sums = kernel @ first
     within, between = first @ sums, second @ sums
     other = second @ (kernel @ second)

@@ -131,6 +131,36 @@ def test_the_drift_is_that_of_a_slow_description():
     assert drift(a, b, np.random.default_rng(0)).mmd2 == pytest.approx(expected)
 
 
+def test_volumes_of_the_same_kind_are_not_said_to_differ_because_their_slices_are_alike():
+    alike, other = [], []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        volumes = [rng.normal(size=(1, 3)) + 0.2 * rng.normal(size=(rng.integers(1, 9), 3)) for _ in range(30)]
+        names = [(number, f"v{number}") for number, rows in enumerate(volumes) for _ in rows]
+        groups = [name for number, name in names if number < 25], [name for number, name in names if number >= 25]
+        before, new = (np.concatenate(part).astype(np.float32) for part in (volumes[:25], volumes[25:]))
+        alike.append(drift(before, new, rng, groups).p)
+        other.append(drift(before, new + 3, rng, groups).p)
+    assert np.mean(np.array(alike) < 0.05) <= 0.2
+    assert max(other) < 0.05
+
+
+def test_new_images_of_a_group_are_compared_as_one(place, monkeypatch):
+    given = []
+    monkeypatch.setattr("alkit.experiment.growing.drift", lambda before, new, rng, groups: given.append(groups))
+    groups = {id: "one" if id in "rs" else id for id in "abcdefghijrstu"}
+
+    def grouped():
+        return alkit.ImagePool("images", size=16, grayscale=True, groups={id: groups[id] for id in there})
+
+    there = "abcdefghij"
+    experiment = alkit.Experiment(grouped(), LEARNER, alkit.strategy("random"), store="g.db", classes=CLASSES)
+    draw(place / "images", "rstu")
+    there = "abcdefghijrstu"
+    experiment.grow(grouped())
+    assert given == [(list("abcdefghij"), ["one", "one", "t", "u"])]
+
+
 def test_images_of_another_kind_are_told_from_images_of_the_same_kind(place):
     experiment = campaign()
     experiment.ask(1)
