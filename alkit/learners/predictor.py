@@ -24,7 +24,7 @@ from alkit.networks.footprint import WITHOUT_DRAWS
 from alkit.networks.outputs import find_reading, input_type, probabilities_from, read
 from alkit.networks.posterior import NetworkPosterior
 from alkit.networks.smp_factories import weights_left_out
-from alkit.networks.state import axes, dump_state, load_state, read_axes
+from alkit.networks.state import Bounded, axes, dump_state, load_state, read_axes
 from alkit.networks.turns import alone_with
 from alkit.rng import Stream
 from alkit.values.label_spec import Images
@@ -163,7 +163,7 @@ class NetworkPredictor:
         NetworkPredictor(network=Conv2d(1, 2, kernel_size=(1, 1), stride=(1, 1)), in_channels=1, classes=2)
         """
         in_channels, classes, multiple = read_axes(dumped)
-        with weights_left_out():  # the next line but one overwrites the initial weights
+        with weights_left_out(), Bounded(dumped):  # the next line but one overwrites the initial weights
             made = make_network(network, in_channels=in_channels, classes=classes, stream=Stream(0))
         load_state(made, dumped)
         return cls(made.to(computation_for(device, "32-true").device), in_channels, classes, multiple=multiple)

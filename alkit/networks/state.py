@@ -5,18 +5,23 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from safetensors import torch as safetensors
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from alkit._reading.tensors import MOST_CLASSES, read_facts, read_tensors, unreadable
 from alkit.errors import ConfigurationError
 
 FACTS = "network"
 """Entry of the metadata with facts about the network."""
+
+FLOOR, TIMES = 2**30, 8
+"""Bytes that a network may take while it is made to load its weights, and how often those of the weights besides."""
 
 
 def dump_state(network: nn.Module, facts: Any) -> bytes:
@@ -117,6 +122,32 @@ def read_axes(dumped: bytes) -> tuple[int, int, bool]:
             return channels, classes, bool(several)
         case other:
             raise unreadable(dumped, f"{str(other)[:100]!r} as its numbers of channels and classes")
+
+
+class Bounded(TorchDispatchMode):
+    """Lets a network that is made inside a ``with`` block take no memory that its stored weights do not justify.
+
+    A record of a stranger can describe a network of any width.
+
+    Parameters
+    ----------
+    dumped:
+        The bytes of :func:`dump_state` that the network is for.
+    """
+
+    def __init__(self, dumped: bytes) -> None:
+        super().__init__()
+        self._left = FLOOR + TIMES * len(dumped)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call a function of torch, unless it makes a tensor that is too large."""
+        if args and isinstance(args[0], list | tuple) and all(isinstance(side, int) for side in args[0]):
+            self._left -= 4 * math.prod(args[0])
+        if self._left < 0:
+            raise ConfigurationError(
+                "the network is far larger than its stored weights", hint="the factory that the record was created with"
+            )
+        return func(*args, **(kwargs or {}))
 
 
 def load_state(network: nn.Module, dumped: bytes) -> None:

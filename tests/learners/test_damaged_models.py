@@ -85,3 +85,13 @@ def test_a_model_without_finite_weights_predicts_nothing():
     next(iter(model.network.parameters())).data.fill_(float("nan"))
     with pytest.raises(ConfigurationError, match="must return finite numbers: got NaN or infinity for 2 of 2 images"):
         probabilities_of(model, labelled.images(labelled.ids[:2]))
+
+
+def test_a_network_far_larger_than_its_weights_takes_no_memory(monkeypatch):
+    learner, labelled = learner_and_labels("network")
+    dumped = learner.fit(labelled, np.random.default_rng(0)).dumps()
+    monkeypatch.setattr("alkit.networks.state.FLOOR", 2**20)
+    assert learner.loads(dumped).dumps() == dumped
+    wide = alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 400)), epochs=(1, 1))
+    with pytest.raises(ConfigurationError, match=r"^the network is far larger than its stored weights"):
+        wide.loads(dumped)
