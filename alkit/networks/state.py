@@ -124,7 +124,7 @@ def read_axes(dumped: bytes) -> tuple[int, int, bool]:
             raise unreadable(dumped, f"{str(other)[:100]!r} as its numbers of channels and classes")
 
 
-class Bounded(TorchDispatchMode):
+class Bounded(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Lets a network that is made inside a ``with`` block take no memory that its stored weights do not justify.
 
     A record of a stranger can describe a network of any width.
@@ -136,7 +136,7 @@ class Bounded(TorchDispatchMode):
     """
 
     def __init__(self, dumped: bytes) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._left = FLOOR + TIMES * len(dumped)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
