@@ -186,11 +186,12 @@ class Database:
             yield
             return
         with self.transaction() as connection:
+            before = self._moments.of_this_thread()
             self._moments.connection, self._moments.process, self._moments.writing = connection, os.getpid(), True
             try:
                 yield
             finally:
-                self._moments.connection, self._moments.writing = None, False
+                self._moments.connection, self._moments.writing = before, False
 
     @contextmanager
     def _part(self, whole: sa.Connection) -> Iterator[None]:
