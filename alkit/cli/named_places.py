@@ -169,23 +169,31 @@ def _confirm(record: Store, place: str, what: str, hint: str) -> None:
 
 
 def _named(record: Store) -> list[list[str]]:
+    key = _key(record)  # an error of the record is not a lack of names
     try:
-        found = json.loads(_file(record).read_bytes())
-    except (OSError, StoreError, ValueError, RecursionError):
+        return _read(key)
+    except (OSError, StoreError):
         return []
-    return found if isinstance(found, list) else []
 
 
 def _remember(record: Store, new: list[str]) -> None:
     from alkit._files import write_atomically
 
-    named = _named(record)
-    if new in named:
-        return
+    key = _key(record)
     try:
-        write_atomically(_file(record), json.dumps([*named, new], indent=1).encode())
-    except StoreError as reason:
+        if new not in (named := _read(key)):
+            write_atomically(_file(key), json.dumps([*named, new], indent=1).encode())
+    except (OSError, StoreError) as reason:  # what is remembered already stays
         log.warning("%s must be named again next time, because it cannot be remembered: %s", new[1], reason)
+
+
+def _read(key: str) -> list[list[str]]:
+    """Return what was named; an :class:`OSError` if there is a file that cannot be read."""
+    try:
+        found = json.loads(_file(key).read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
+        return []
+    return found if isinstance(found, list) else []
 
 
 def _identity(place: Place) -> list[str]:
@@ -196,7 +204,10 @@ def _identity(place: Place) -> list[str]:
     return ["folder", os.path.realpath(place.folder)]
 
 
-def _file(record: Store) -> Path:
+def _key(record: Store) -> str:
     campaign = record.fact("campaign")
-    key = campaign if isinstance(campaign, str) and campaign else str(record.path)
+    return campaign if isinstance(campaign, str) and campaign else str(record.path)
+
+
+def _file(key: str) -> Path:
     return state_folder() / "places" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"

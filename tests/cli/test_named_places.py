@@ -441,3 +441,30 @@ def test_relative_folders_of_the_xdg_variables_are_ignored_as_its_specification_
 def test_a_tilde_of_an_unknown_user_is_a_name_like_any_other():
     with pytest.raises(AlkitError, match="existing folder of images: got ~nobody-here/images"):
         ImagePool("~nobody-here/images")
+
+
+def test_places_that_cannot_be_read_now_are_not_forgotten(home, monkeypatch):
+    assert ask("--out", "elsewhere") == 0
+    (file,) = (state_folder() / "places").iterdir()
+    before, read = file.read_bytes(), Path.read_bytes
+
+    def fails(path):
+        if path == file:
+            raise PermissionError(13, "Permission denied")
+        return read(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", fails)
+        assert ask("--out", "third") == 0
+    assert file.read_bytes() == before
+
+
+def test_a_record_that_cannot_be_read_is_not_one_whose_places_were_never_named(home, monkeypatch):
+    def fails(self, name):
+        raise StoreError("disk I/O error")
+
+    record = Store("mine/c.db")
+    monkeypatch.setattr(Store, "fact", fails)
+    with pytest.raises(StoreError, match="disk I/O error"):
+        is_named(record, FolderPlace("exchange"))
+    record.close()
