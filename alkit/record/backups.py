@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 from alkit._files import make_folder, sync_folder, temporary_file
@@ -76,9 +76,14 @@ def back_up(database: Path, folder: Path, wait: float, name: str | None = None) 
 def _set_aside(target: Path, end: Position) -> None:
     """Give another name to a backup of another state that has as many lines as the one which is made now."""
     if target.exists():
-        with suppress(sqlite3.Error, StoreError, TypeError):  # it is damaged
-            if (other := _position(target)) != end:
-                os.replace(target, target.with_stem(f"{target.stem}-{own_digest(other.chain.encode())}"))
+        try:
+            other = _position(target)
+        except sqlite3.OperationalError:
+            raise  # it cannot be read now, so nobody knows
+        except (sqlite3.Error, StoreError, TypeError):
+            return  # it is damaged
+        if other != end:
+            os.replace(target, target.with_stem(f"{target.stem}-{own_digest(other.chain.encode())}"))
 
 
 def _is_of_another_state(backup: Path, latest: Path, database: Path) -> bool:
@@ -90,6 +95,8 @@ def _is_of_another_state(backup: Path, latest: Path, database: Path) -> bool:
     try:
         journal = Journal(database.with_name(f"{database.name}.journal"))
         return journal.path.exists() and not journal.passes(_position(backup))
+    except sqlite3.OperationalError:
+        return True  # it cannot be read now, so nobody knows
     except (sqlite3.Error, StoreError, TypeError):
         return False  # it is damaged
 

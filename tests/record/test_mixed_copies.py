@@ -1,13 +1,15 @@
 """Records whose files are copies from different moments: what was recorded later wins, and nothing else is mixed in."""
 
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
 from commandline import alkit as run
 
 import alkit
-from alkit.record import Recorded, Store
+from alkit.errors import StoreError
+from alkit.record import Recorded, Store, backups
 from alkit.record.backups import lines_in
 from alkit.record.removing import REMOVED
 from alkit.record.repairing import repair
@@ -391,3 +393,28 @@ def test_a_backup_of_another_state_with_as_many_lines_is_not_overwritten(record,
     assert "which has 1 answer that the record lacks" in capsys.readouterr().out
     told, _, _ = restored(path)
     assert ("b", "ann") in told
+
+
+def test_a_backup_that_cannot_be_read_now_is_neither_deleted_nor_overwritten(record, monkeypatch):
+    path, earlier = record
+    folder = path.with_name("r.db.backups")
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    store, read = turn(path, earlier), backups._position
+
+    def fails(database):
+        if database.name in before:
+            raise sqlite3.OperationalError("disk I/O error")
+        return read(database)
+
+    monkeypatch.setattr(backups, "_position", fails)
+    for n in range(4):  # more backups than are kept
+        store.reject([2], f"sloppy {n}")
+        store.database.backend.back_up()
+    store.close()
+    assert before.items() <= {file.name: file.read_bytes() for file in folder.iterdir()}.items()
+    latest = max(file.name for file in folder.iterdir())
+    store = Store(path)
+    before[latest] = b""
+    with pytest.raises(StoreError, match=r"cannot back up .*disk I/O error"):
+        store.database.backend.back_up()
+    store.close()
