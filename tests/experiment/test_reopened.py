@@ -59,3 +59,13 @@ def test_an_experiment_that_is_reopened_at_every_step_ends_as_one_that_never_was
     if parameters == TRUST:
         assert [r.n_pseudo for r in whole][1:] == [3, 6] or case == "ceal"
         assert any(r.n_pseudo for r in whole)
+
+
+def test_a_record_with_answers_is_opened_and_exported_without_a_network(tmp_path, monkeypatch):
+    images, masks = alkit.synthetic.lesions(6, size=16)
+    pool, learner = alkit.ArrayPool(images), alkit.SegmentationLearner(UNET, epochs=(1, 1))
+    strategy, first = alkit.strategy("mc-dropout"), alkit.strategy("random")
+    experiment = alkit.Experiment(pool, learner, strategy, tmp_path / "r.db", initial=first, classes=("skin", "lesion"))
+    experiment.tell({id: masks[int(id)] for id in experiment.ask(2)})
+    monkeypatch.setattr("alkit.networks.factory.make_network", None)  # that of a stranger can have any size
+    alkit.Experiment.open(tmp_path / "r.db", pool=pool).export_labels(tmp_path / "labels")
