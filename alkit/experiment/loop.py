@@ -657,6 +657,8 @@ class Experiment(Reviewable):
             `reason` is empty.
         StoreBusyError
             Another process has the record open. The image is removed, and the same call deletes the rest.
+        StoreError
+            A backup, all of which are deleted, has answers that the record lacks, because an earlier copy was restored.
         """
         from alkit.experiment.removing import remove
 
