@@ -76,7 +76,7 @@ def assemble(
     given = None if initial is None else as_strategy("initial", initial)
     first = opening.choose_initial(strategy, given)
     if change or not isinstance(store, Store) or not store.has_answers():
-        # Not when a record with answers is opened, to export its labels for instance: this makes a network, of any size.
+        # Not when a record with answers is opened, for example to export its labels: this makes a network of any size.
         check_needs(needs_of(strategy), learner, pool)
     if not isinstance(store, Store):
         store = Store(_temporary_store(owner) if store is None else store, wait)
