@@ -41,7 +41,7 @@ from alkit.record.polling import poll
 from alkit.record.removing import REMOVED
 from alkit.record.reviewed import facts_of_reviews, sent_back_by_review
 from alkit.record.reviews import place_of
-from alkit.record.revisions import UNKNOWN, check_revision, find_revision
+from alkit.record.revisions import EARLIEST, UNKNOWN, check_revision, find_revision
 from alkit.record.settings import Settings
 from alkit.record.states import Asked, Recorded
 from alkit.record.store import Store
@@ -277,8 +277,10 @@ class Answers:
             draft = replace(draft, query=place_of(review.query))
         if again and last is not None and last.rejected is not None:
             raise _SentBackError(f"this answer for {draft.id!r} was sent back: {last.rejected}", hint="another label")
-        if again and review is None and (draft.revision == UNKNOWN or (answer.exported and not answer.confirmed)):
-            return None  # a later export repeats all labels, so it does not make them later than those of others
+        # A copy of a file has a later time, but its labels are not later than those that others gave meanwhile.
+        is_copy = draft.revision == UNKNOWN or answer.exported or draft.revision >= EARLIEST
+        if again and review is None and is_copy and not (answer.confirmed and draft.revision != UNKNOWN):
+            return None
         if draft.revision == UNKNOWN:
             if draft.kind == "withdrawal" and (last is None or last.kind == "withdrawal"):
                 raise QueryError(f"annotator {draft.annotator!r} has no answer for {draft.id!r} to take back")

@@ -151,15 +151,16 @@ def test_an_older_export_is_refused_also_if_it_arrived_after_the_correction(camp
     assert campaign.tell(campaign.old, START, exported=True, confirmed=True) == "taken"
 
 
-def test_a_label_that_a_later_export_repeats_does_not_replace_that_of_another_annotator(campaign):
+@pytest.mark.parametrize("exported", [True, False], ids=["export", "mask"])
+def test_a_label_in_a_copied_file_does_not_replace_that_of_another_annotator(campaign, exported):
     def counts():
         return campaign.answers.store.snapshot().known[campaign.id].labels[-1].annotator
 
-    assert campaign.tell(campaign.old, START - 3 * DAY, exported=True) == "taken"
+    assert campaign.tell(campaign.old, START - 3 * DAY, exported=exported) == "taken"
     campaign.experiment.receive([Answer(campaign.id, campaign.new, "lead", START - 2 * DAY)])
-    assert campaign.tell(campaign.old, START - DAY, exported=True) == "unchanged"
+    assert campaign.tell(campaign.old, START - DAY, exported=exported) == "unchanged"
     assert counts() == "lead"
-    assert campaign.tell(campaign.old, START - DAY, exported=True, confirmed=True) == "unchanged"
+    assert campaign.tell(campaign.old, START - DAY, exported=exported, confirmed=True) == "unchanged"
     assert counts() == "ann"
 
 
