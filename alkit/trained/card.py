@@ -16,7 +16,7 @@ from typing import Any
 from alkit.configuration.forms import Written
 from alkit.errors import one_line
 from alkit.evaluation.fitness import SUBJECT, about_model, without_fix
-from alkit.record.testsets import OTHER_TRUTH
+from alkit.report.truth import other_labels
 from alkit.trained.model import TrainedModel
 from alkit.trained.sample import Card, fit_of, sample
 from alkit.values.audit import AuditFigures
@@ -113,7 +113,7 @@ def card(
                 "pseudo_labels": result.n_pseudo,
                 "metrics": dict(result.metrics),
                 **_shown(result, tested=origin.tested),
-                **({"other_truth": True} if OTHER_TRUTH in result.warnings else {}),
+                **({"other_labels": labels} if (labels := other_labels(result)) else {}),
                 **({} if result.audit is None else {"audit": _audit(result.audit)}),
                 "agreement": result.agreement,
             }
@@ -193,10 +193,10 @@ def limits(card: Card) -> list[str]:
     else:
         found.append("The metrics are measured on a test set. The record does not describe this test set further.")
     found += [
-        f"Before round {result['round']}, the labels of the test set were other ones, so the metrics of the rounds "
+        f"Before round {result['round']}, the {result['other_labels']} were other ones, so the metrics of the rounds "
         "before cannot be compared with those of this round and later ones."
         for result in card["rounds"]
-        if result.get("other_truth")
+        if "other_labels" in result
     ]
     if card.get("best") and card["measured_on"] is not None:
         found.append(

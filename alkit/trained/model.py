@@ -37,6 +37,7 @@ from alkit.record.states import Recorded, Standing, find_standings
 from alkit.record.store import Store
 from alkit.record.testsets import test_set
 from alkit.report.best import best_round
+from alkit.report.truth import by_truth
 from alkit.sharing.placing import place_learner
 from alkit.values.frames import Fit
 from alkit.values.label_spec import LabelSpec, Size
@@ -284,8 +285,8 @@ def trained_model(
 
 def _best(record: Store) -> int | None:
     """Return the round with the best main metric of those whose models are kept; None if none was measured."""
-    kept = record.models()
-    return best_round([result for result in record.rounds() if result.round in kept], record.fact(DIRECTIONS))
+    kept, alike = record.models(), by_truth(record.rounds())[-1:]
+    return best_round([result for part in alike for result in part if result.round in kept], record.fact(DIRECTIONS))
 
 
 def _origin(record: Store, round: int) -> Origin:

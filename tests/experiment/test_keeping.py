@@ -12,6 +12,7 @@ from alkit.errors import ConfigurationError, QueryError
 from alkit.record import Store
 from alkit.record.check import check
 from alkit.record.repairing import repair
+from alkit.record.testsets import OTHER_HELD_OUT, OTHER_TRUTH
 from alkit.report.best import best_round
 from alkit.values import AuditFigures, Interval
 
@@ -43,6 +44,16 @@ def measured(path, figures):
 def test_the_best_model_is_found_by_the_direction_of_an_own_metric(name, best):
     rounds = [alkit.RoundResult(number, (), 9, {name: value}) for number, value in enumerate([0.5, 0.2, 0.4])]
     assert best_round(rounds, {"mine": True, "mine by group": True}) == best
+
+
+@pytest.mark.parametrize("warning", [OTHER_TRUTH, OTHER_HELD_OUT])
+def test_the_best_model_is_found_by_the_present_labels_if_that_of_the_first_such_round_is_not_kept(tmp_path, warning):
+    experiment = campaign(tmp_path / "r.db", "best")
+    for round, dice in enumerate([0.9, 0.5, 0.7, 0.6]):
+        play(experiment)
+        Store(tmp_path / "r.db").measure_round(round, {"dice": dice}, {}, warnings=[warning] if round == 1 else [])
+    assert Store(tmp_path / "r.db").models().keys() == {0, 2, 3}
+    assert alkit.trained.trained_model(tmp_path / "r.db", round="best").origin.history[-1].round == 2
 
 
 @pytest.mark.parametrize(

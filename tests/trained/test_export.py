@@ -28,7 +28,7 @@ from alkit.errors import ConfigurationError, MissingDependencyError
 from alkit.learners.nnunet.model import NNUNetPredictor
 from alkit.learners.predictor import NetworkPredictor
 from alkit.networks import SmpNetwork
-from alkit.record.testsets import OTHER_TRUTH
+from alkit.record.testsets import OTHER_LABELS
 from alkit.trained import TrainedModel, export_model, predict_folder, trained_model
 from alkit.trained.card import card, card_text, preparation
 from alkit.trained.export import _weights, export_onnx, export_program, onnx_program
@@ -581,14 +581,15 @@ def test_the_limits_are_those_of_this_model(model):
         told(model, history=(replace(result, n_pseudo=5),))["limits"]
     )
     unfit = "The model has not learnt its labels: Dice is 0.10 on 8 images that it was trained on."
-    rounds = [
-        replace(result, warnings=()),
-        replace(result, round=1, warnings=(OTHER_TRUTH, f"{unfit[:-1]}. Try: a larger lr=.", "'a.png' is missing.")),
-    ]
-    changed = told(model, history=tuple(rounds))["limits"]
-    assert unfit in changed
-    assert "Before round 1, the labels of the test set were other ones" in " ".join(changed)
-    assert "a.png" not in " ".join(changed)
+    for warning, labels in OTHER_LABELS.items():
+        rounds = [
+            replace(result, warnings=()),
+            replace(result, round=1, warnings=(warning, f"{unfit[:-1]}. Try: a larger lr=.", "'a.png' is missing.")),
+        ]
+        changed = told(model, history=tuple(rounds))["limits"]
+        assert unfit in changed
+        assert f"Before round 1, the {labels} were other ones" in " ".join(changed)
+        assert "a.png" not in " ".join(changed)
     assert "round with the best metric" in " ".join(told(model, best=True)["limits"])
     assert "round with the best metric" not in held
     late = [replace(one, state=alkit.values.State.STALE) for one in model.origin.standings[:2]]
