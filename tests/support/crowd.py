@@ -224,6 +224,8 @@ class Crowd:
         chance = random.Random(f"{self.seed} {query.key}")
         team = chance.sample(ANNOTATORS, chance.choice([2, 2, 2, 3]))
         unversioned = chance.random() < 0.1 and not again
+        if unversioned:  # of several, the last one to be told would count, and chance decides on that
+            team = team[:1]
         for name in sorted(team):
             script = Script(query, name, self.truth[query.id], self._prelabel(entry), chance, self.rounds - 1)
             manner = chance.choices([*MANNERS], [*MANNERS.values()])[0]
