@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from alkit._reading.turn import Turn
+from alkit._turn import Turn
 from alkit.arguments.checked import checked
 from alkit.errors import ConfigurationError
 

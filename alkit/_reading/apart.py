@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, cast
 
-from alkit._reading.turn import Turn
+from alkit._turn import Turn
 
 
 class Apart:

@@ -14,7 +14,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from alkit._logs import logger
 from alkit._reading.damage import BESIDES, MOST_PER_PIXEL, check_content
 from alkit._reading.limits import BYTES, PIXELS, check_pixels, limit
-from alkit._reading.turn import Turn
+from alkit._turn import Turn
 from alkit.errors import AlkitError, DataError, one_line
 
 log = logger(__name__)

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, fx, nn
 from torch.fx._symbolic_trace import PH
 
-from alkit._reading.turn import Turn
+from alkit._turn import Turn
 from alkit.networks.dropout import active_layers
 
 _tracing = Turn()  # torch replaces the methods of all modules meanwhile

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 
 from alkit._logs import logger
-from alkit._reading.turn import Turn
+from alkit._turn import Turn
 from alkit.configuration.code import changed_since_start, file_of_user
 from alkit.configuration.constants import changed_constants
 from alkit.errors import ConfigurationError

@@ -7,8 +7,10 @@ from io import BytesIO
 
 import pytest
 from PIL import Image
+from torch import nn
 
 from alkit._reading.images import _turn, open_image
+from alkit.networks.turns import alone_with
 from alkit.rng import Stream, keep_torch, seed_torch
 
 
@@ -24,9 +26,21 @@ def train():
         pass
 
 
+NETWORK = nn.Identity()
+
+
+def of_network():
+    return alone_with(NETWORK)
+
+
+def predict():
+    with of_network():
+        pass
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that are forked")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
-@pytest.mark.parametrize(("work", "turn"), [(decode, _turn), (train, keep_torch)])
+@pytest.mark.parametrize(("work", "turn"), [(decode, _turn), (train, keep_torch), (predict, of_network)])
 def test_a_forked_process_does_not_wait_for_threads_of_its_parent(work, turn):
     begun, end = threading.Event(), threading.Event()
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from alkit._files import temporary_folder
 from alkit._reading.damage import check_deflated
 from alkit._reading.limits import BYTES, limit
-from alkit._reading.turn import Turn
+from alkit._turn import Turn
 from alkit.errors import ImageError, one_line
 from alkit.pools.volumes._itk import ItkError, read_header, write_voxels
 from alkit.pools.volumes.geometry import Geometry, make_geometry
