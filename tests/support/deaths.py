@@ -11,7 +11,7 @@ CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
     "alkit.experiment.loop alkit.learners.segmentation alkit.evaluation.metrics alkit.oracles.folder.oracle "
     "alkit.labels.resizing alkit.scores.streamed "
-    "alkit_baselines.mc_dropout alkit_baselines.random torchmetrics.classification "
+    "alkit_baselines.mc_dropout alkit_baselines.random "
     "alkit.learners.losses torch._dynamo".split()
 )
 
