@@ -198,9 +198,9 @@ def _read(key: str) -> list[list[str]]:
 
 def _identity(place: Place) -> list[str]:
     if isinstance(place, LabelStudioPlace):
-        from alkit.oracles.labelstudio.address import address_of
+        from alkit.oracles.labelstudio.address import plain_address
 
-        return ["label-studio", address_of(place.url)]
+        return ["label-studio", plain_address(place.url)]
     return ["folder", os.path.realpath(place.folder)]
 
 

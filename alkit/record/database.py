@@ -133,7 +133,7 @@ class Database:
             yield
             return
         with self._begin(self.backend.reading) as connection:
-            self._moments.connection, self._moments.process = connection, os.getpid()
+            self._moments.connection, self._moments.process, self._moments.writing = connection, os.getpid(), False
             try:
                 yield
             finally:

@@ -42,7 +42,7 @@ def check_url(url: str) -> tuple[str, str]:
     return f"{parts.scheme}://{place}{parts.path.rstrip('/')}", host
 
 
-def address_of(url: str) -> str:
+def plain_address(url: str) -> str:
     """Return the address of a server as :func:`check_url` does; a text that is none stays as it is."""
     try:
         return check_url(url)[0]
@@ -56,4 +56,4 @@ def same_address(one: str, other: str) -> bool:
     >>> same_address("HTTP://localhost:80/", "http://localhost"), same_address("", "http://localhost:8080")
     (True, False)
     """
-    return address_of(one) == address_of(other)
+    return plain_address(one) == plain_address(other)
