@@ -13,7 +13,7 @@ SOURCES = sorted(path for folder in ("alkit", "plugins", "benchmarks") for path 
 
 
 def test_few_modules_lie_outside_the_districts():
-    assert len(list((ROOT / "alkit").glob("*.py"))) <= 11
+    assert len(list((ROOT / "alkit").glob("*.py"))) <= 12
 
 
 def test_few_names_are_at_the_top_level():
