@@ -72,9 +72,9 @@ def drift(
     drawn = [np.sort(rng.choice(len(rows), min(MOST, len(rows)), replace=False)) for rows in (before, new)]
     n = len(drawn[0])
     rows = np.concatenate([before[drawn[0]], new[drawn[1]]]).astype(np.float64)
-    names = [(0, str(row)) if groups is None else (0, groups[0][row]) for row in drawn[0].tolist()]
-    names += [(1, str(row)) if groups is None else (1, groups[1][row]) for row in drawn[1].tolist()]
-    number: dict[tuple[int, str], int] = {}
+    group = groups or (range(len(before)), range(len(new)))
+    names = [(side, group[side][row]) for side in (0, 1) for row in drawn[side].tolist()]
+    number: dict[tuple[int, str | int], int] = {}
     units = np.array([number.setdefault(name, len(number)) for name in names])
     scale = rows.std(axis=0)
     rows = rows / np.where(scale > 0, scale, 1)
