@@ -212,15 +212,15 @@ class Answers:
 
         Yield a set for the ids of such images; after an error they are looked up.
         """
-        late, ids = set[str](), {draft.id for draft in drafts if draft.label is not None}
+        late, stored = set[str](), [(draft.id, draft.label) for draft in drafts if draft.label is not None]
         try:
             yield late
         except AlkitError:
-            late |= ids.intersection(self._removed())
+            late.update(self._removed())
             raise
         finally:
-            if late:
-                self.store.delete_files()
+            if labels := {label for id, label in stored if id in late}:
+                self.store.delete_files(labels, strays=False)
 
     def _check_current(self, before: LabelSpec | None, unasked: Unasked | None) -> None:
         """Raise an error if another process has changed the classes or the pool since labels were checked by them."""

@@ -667,6 +667,7 @@ class Store:
         self.database.check_writable()
         self.database.backend.back_up()
         with self.database.transaction() as connection:
+            self._check_kept(connection, {*(pseudo or {}).values(), *(prelabels or {}).values()})
             now = self.database.now(connection)
             last = self.database.greatest(connection, queries.c.ask)
             rows = [
@@ -806,6 +807,7 @@ class Store:
     def set_prelabels(self, files: Mapping[str, str]) -> None:
         """Record by id the files of the pre-labels that are sent with open queries."""
         with self.database.transaction() as connection:
+            self._check_kept(connection, set(files.values()))
             for part in chunks(files):
                 for row in self.database.rows(connection, queries, queries.c.id.in_(part), queries.c.withdrawn == 0):
                     self.database.change(connection, queries, [row], prelabel=files[row[3]])
@@ -951,10 +953,15 @@ class Store:
         return [(row[10], row[11]) for row in found if row[10] is not None]
 
     @checked
-    def delete_files(self, names: Collection[str] = ()) -> None:
+    def delete_files(self, names: Collection[str] = (), *, strays: bool = True) -> None:
         """Delete files to which no row refers: these, and the labels of answers that were refused or interrupted.
 
         Another image may have got a label that equals one of them.
+
+        Parameters
+        ----------
+        strays:
+            Whether such labels are deleted. Another process may be about to record some of them, and fails then.
 
         Raises
         ------
@@ -962,8 +969,8 @@ class Store:
             One is still there.
         """
         with self.database.transaction() as connection:  # nobody refers to them meanwhile, see add_answers
-            strays = [name for ending in LABELS for name in self.contents.names(ending)]
-            unused = sorted({*names, *strays} - self._label_files(connection))
+            others = [name for ending in LABELS for name in self.contents.names(ending)] if strays else []
+            unused = sorted({*names, *others} - self._label_files(connection))
             self.contents.delete(unused)
         if left := [name for name in unused if self.contents.exists(name)]:
             raise StoreError(

@@ -62,8 +62,11 @@ def labelling_times(answers: Sequence[Recorded]) -> Times:
             first.setdefault((answer.annotator, answer.id), answer)
     stated = {answer.number: float(answer.seconds or 0) for answer in first.values()}
     people: dict[str, list[Recorded]] = defaultdict(list)
+    known = {(answer.id, answer.revision) for answer in answers}
     for answer in answers:
-        if answer.revision >= EARLIEST and answer.kind != "invalid" and not answer.source:
+        # An answer without a revision gets the number behind that of an answer before it, which is no time.
+        is_time = answer.revision >= EARLIEST and (answer.id, answer.revision - 1) not in known
+        if is_time and answer.kind != "invalid" and not answer.source:
             people[answer.annotator].append(answer)
     estimated = {number: gap for own in people.values() for number, gap in _gaps(own) if number not in stated}
     return Times({**estimated, **stated}, frozenset(estimated))

@@ -512,6 +512,31 @@ def test_labels_that_were_refused_or_interrupted_are_deleted(place, monkeypatch)
     assert left.name == experiment.answers()[-1].label
 
 
+def test_a_late_answer_deletes_no_pre_label_that_another_process_is_about_to_record(place, monkeypatch):
+    experiment, (gone, *_), _ = begun()
+    experiment.remove(gone, "consent withdrawn")
+    other, record = campaign(), Store.set_prelabels
+
+    def late(*given):
+        assert other.receive([alkit.Answer(gone, mask(gone), "ann")]).refused
+        return record(*given)
+
+    monkeypatch.setattr(Store, "set_prelabels", late)
+    assert len(experiment.prelabels()) == 2
+    assert check(place / "c.db").damage == ()
+
+
+@pytest.mark.parametrize("work", ["set_prelabels", "add_queries"])
+def test_a_pre_label_that_is_deleted_before_it_is_recorded_is_an_error(place, monkeypatch, work):
+    experiment, (gone, *_), _ = begun()
+    experiment.remove(gone, "consent withdrawn")
+    store, label = experiment._parts.store, "0" * 64 + ".png"
+    query = alkit.Query("j", 1, 9, ((20, 20),))
+    recorded = {"set_prelabels": ({experiment.open_ids[0]: label},), "add_queries": ([query], {}, {9: label})}
+    with pytest.raises(StoreError, match="deleted meanwhile"):
+        getattr(store, work)(*recorded[work])
+
+
 def audited():
     """Return a campaign with an audit set, people and groups, and an audit image with a name, figures and a review."""
     people = alkit.values.People({"somebody with a rare name": 1}, days=3)

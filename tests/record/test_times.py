@@ -64,3 +64,10 @@ def test_skips_end_a_gap_and_corrections_are_not_first_labels():
 )
 def test_nothing_is_estimated_from(told):
     assert labelling_times(told).seconds == {}
+
+
+def test_an_answer_without_a_revision_has_no_time_although_it_is_numbered_behind_one_that_has():
+    told = answers([60] * 7)
+    corrected = [Recorded(one.id, "lead", one.revision + 1, "label", number=9 + n) for n, one in enumerate(told)]
+    found = labelling_times([*told, *corrected])
+    assert found.seconds.keys() == {2, 3, 4, 5, 6, 7, 8}

@@ -1112,7 +1112,7 @@ STORE = {
     "revise_all": {"changes": lambda t: {}},
     "step": {"name": lambda t: "ask()"},
     "revise_unanswered": {"name": lambda t: "x", "change": lambda t: lambda before: before},
-    "delete_files": {"names": lambda t: []},
+    "delete_files": {"names": lambda t: [], "strays": lambda t: True},
     "take_out": {"id": lambda t: "nobody", "facts_now": lambda t: lambda names: {}},
     "used": {"numbers": lambda t: [1]},
     "reject": {"numbers": lambda t: [1]},
