@@ -38,7 +38,10 @@ def test_a_run_can_be_looked_at_and_repeated(run, folders, capfd, strategy):
     assert "is finished" in said.err
 
 
-@pytest.mark.parametrize("strategy", ["mc-dropout", "ensemble-s", "ensemble-js", "ceal", "dsal"])
+ALIKE = [pytest.param(name, marks=pytest.mark.slow) for name in ("ensemble-js", "dsal")]  # as ensemble-s and ceal
+
+
+@pytest.mark.parametrize("strategy", ["mc-dropout", "ensemble-s", "ceal", *ALIKE])
 def test_every_strategy_that_needs_a_model_runs_by_its_name(run, folders, capfd, strategy):
     trust = ["--param", "pseudo_from=2", "--param", "pseudo_step=3"] if strategy in ("ceal", "dsal") else []
     members = ["--members", "2"] if strategy.startswith("ensemble") else []

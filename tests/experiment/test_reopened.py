@@ -34,7 +34,11 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+ALIKE = ("ensemble-js", "dsal")  # take the ways of ensemble-s and ceal
+NAMES = [pytest.param(name, marks=pytest.mark.slow if name in ALIKE else ()) for name in CASES]
+
+
+@pytest.mark.parametrize("case", NAMES)
 def test_an_experiment_that_is_reopened_at_every_step_ends_as_one_that_never_was(world, tmp_path, case):
     network, parameters = CASES[case]
     strategy = alkit.strategy(case.split()[0], **parameters)
