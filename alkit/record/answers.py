@@ -8,6 +8,7 @@ The module is long because everything that decides about an answer is in one pla
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -155,6 +156,7 @@ class Answers:
                 drafts.append((answer, self._draft(answer, sizes, spec)))
             except (DataError, QueryError) as reason:  # but not, for instance, a full disk
                 drafts.append((answer, reason))
+        _sort_by_time(drafts)
         taken, unchanged, outdated = list[Answer](), list[Answer](), list[Answer]()
         refused: list[tuple[Answer, str]] = []
 
@@ -277,9 +279,9 @@ class Answers:
             draft = replace(draft, query=place_of(review.query))
         if again and last is not None and last.rejected is not None:
             raise _SentBackError(f"this answer for {draft.id!r} was sent back: {last.rejected}", hint="another label")
-        # A copy of a file has a later time, but its labels are not later than those that others gave meanwhile.
-        is_copy = draft.revision == UNKNOWN or answer.exported or draft.revision >= EARLIEST
-        if again and review is None and is_copy and not (answer.confirmed and draft.revision != UNKNOWN):
+        # A copy of a file has a later time, but its labels are not later than those that others gave meanwhile. All
+        # labels of the next export are confirmed if some are pre-labels that are right.
+        if again and review is None and (answer.exported or draft.revision == UNKNOWN or draft.revision >= EARLIEST):
             return None
         if draft.revision == UNKNOWN:
             if draft.kind == "withdrawal" and (last is None or last.kind == "withdrawal"):
@@ -352,6 +354,18 @@ class _CorrectedError(LabelError):
 
 class _RemovedError(QueryError):
     """An answer to an image that was removed arrived."""
+
+
+def _sort_by_time(drafts: list[tuple[Answer, Recorded | AlkitError]]) -> None:
+    """Sort the answers of each annotator to each image that have times: files of several tools come in any order."""
+    places: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
+    for place, (_, draft) in enumerate(drafts):
+        if isinstance(draft, Recorded) and draft.revision >= EARLIEST:
+            places[draft.id, draft.annotator].append((draft.revision, place))
+    for own in places.values():
+        pairs = [drafts[place] for _, place in sorted(own)]
+        for (_, place), pair in zip(own, pairs, strict=True):
+            drafts[place] = pair
 
 
 def _check_not_removed(id: object, removed: Collection[str]) -> None:

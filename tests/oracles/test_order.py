@@ -159,9 +159,22 @@ def test_a_label_in_a_copied_file_does_not_replace_that_of_another_annotator(cam
     assert campaign.tell(campaign.old, START - 3 * DAY, exported=exported) == "taken"
     campaign.experiment.receive([Answer(campaign.id, campaign.new, "lead", START - 2 * DAY)])
     assert campaign.tell(campaign.old, START - DAY, exported=exported) == "unchanged"
-    assert counts() == "lead"
+    # Whoever corrects pre-labels confirms all that they save, and all that they export.
     assert campaign.tell(campaign.old, START - DAY, exported=exported, confirmed=True) == "unchanged"
+    assert counts() == "lead"
+    campaign.experiment.reject(campaign.id, "wrong", "lead")
     assert counts() == "ann"
+
+
+@pytest.mark.parametrize("places", [(0, 1), (1, 0)])
+def test_answers_that_are_read_at_once_count_by_their_times_in_whatever_order_files_are_read(campaign, places):
+    assert campaign.tell(campaign.old, START - 3 * DAY) == "taken"
+    both = [
+        Answer(campaign.id, campaign.old, "ann", START - DAY),
+        Answer(campaign.id, campaign.new, "ann", START - 2 * DAY, exported=True),
+    ]
+    campaign.answers.receive([both[place] for place in places])
+    assert campaign.current == "old"
 
 
 @pytest.mark.parametrize("between", [Withdrawal(), "sent back"])
