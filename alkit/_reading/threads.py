@@ -8,8 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
-import joblib
-
 T = TypeVar("T")
 U = TypeVar("U")
 
@@ -20,6 +18,8 @@ def map_in_threads(function: Callable[[T], U], items: Iterable[T]) -> Generator[
     >>> list(map_in_threads(abs, [-1, 2]))
     [1, 2]
     """
+    import joblib
+
     threads = min(8, joblib.cpu_count())
     with ThreadPoolExecutor(threads) as executor:
         remaining = iter(items)

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 
 from alkit._files import temporary_folder
@@ -110,6 +109,7 @@ class DataParallel:
         ConfigurationError
             The learner cannot be fitted, or cannot be sent to other processes.
         """
+        import joblib
 
         arithmetic = Arithmetic.of_this_process()
         with temporary_folder() as folder:

@@ -15,7 +15,6 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import joblib
 import numpy.typing as npt
 
 from alkit._logs import logger
@@ -296,6 +295,8 @@ def _run(
     work: Any, shards: Sequence[Shard], left: Sequence[int], folder: Path, arithmetic: Arithmetic, *, again: bool
 ) -> Generator[Outcome]:
     """Yield the outcomes of some shards, as they arrive if the backend can tell."""
+    import joblib
+
     found = crew()
     size = found.size
     if again and not found.devices:  # a machine may be gone, with its workers

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from joblib.externals.loky.backend.reduction import dumps
-
 from alkit._files import write_atomically
 from alkit.arguments.returned import check_returned
 from alkit.errors import AlkitError, ConfigurationError, StoreError
@@ -72,9 +70,17 @@ class ModelFile:
 def digest_of(thing: object) -> str:
     """Return a digest of an object as it is sent to workers. One that cannot be sent is like no other."""
     try:
-        return hashlib.sha256(dumps(thing)).hexdigest()
+        return hashlib.sha256(_packed(thing)).hexdigest()
     except Exception:  # which is raised when it is sent
         return secrets.token_hex(8)
+
+
+def _packed(thing: object) -> bytes:
+    """Return the bytes in which joblib sends an object to another process."""
+    from joblib.externals.loky.backend.reduction import dumps
+
+    packed: bytes = dumps(thing)
+    return packed
 
 
 def pack_model(predictor: Predictor | ModelFile, learner: Learner | None, folder: Path) -> ModelFile | Predictor:
@@ -158,7 +164,7 @@ UNREAD = "un-serialize"
 
 def _problem(thing: Any) -> Exception | None:
     try:
-        dumps(thing)
+        _packed(thing)
     except AlkitError:
         raise
     except Exception as reason:  # an object may fail in any way

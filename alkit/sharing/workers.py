@@ -7,12 +7,11 @@ Any code that runs inside it, such as a learner, sees the same workers.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import NamedTuple
-
-import joblib
 
 from alkit.checks import check_integer
 from alkit.errors import ConfigurationError
@@ -32,7 +31,9 @@ class Crew(NamedTuple):
     @property
     def is_here(self) -> bool:
         """Whether this process computes."""
-        return self.size == 1 and not self.devices and type(_backend()).__module__ == "joblib._parallel_backends"
+        backend = _backend()
+        own = backend is None or type(backend).__module__ == "joblib._parallel_backends"
+        return self.size == 1 and not self.devices and own
 
     @property
     def shares_memory(self) -> bool:
@@ -91,6 +92,8 @@ def working(workers: Workers) -> Iterator[Crew]:
     if workers is None:
         yield crew()
         return
+    import joblib
+
     workers = check_workers(workers)
     devices = () if isinstance(workers, int) else tuple(workers or ())
     before = _devices.set(devices)
@@ -121,8 +124,11 @@ def safe_imports() -> Iterator[None]:
 
 def crew() -> Crew:
     """Return the workers that are active."""
-    return Crew(joblib.effective_n_jobs(None), _devices.get())
+    joblib = sys.modules.get("joblib")
+    return Crew(1 if joblib is None else joblib.effective_n_jobs(None), _devices.get())
 
 
-def _backend() -> object:
-    return joblib.parallel.get_active_backend()[0]
+def _backend() -> object | None:
+    """Return the backend of joblib that is active; None if joblib is not imported, so nobody has chosen one."""
+    joblib = sys.modules.get("joblib")
+    return None if joblib is None else joblib.parallel.get_active_backend()[0]

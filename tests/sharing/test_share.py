@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import joblib
@@ -343,19 +344,22 @@ def test_a_thread_that_cannot_read_is_not_asked_again():
 
 @dataclass(frozen=True)
 class Slow(Announced):
-    """A number that takes some seconds to read."""
+    """A number that takes some seconds to read, by a clock of its own."""
 
+    wait: Callable[[float], None] = print
     seconds: float = 0.0
 
     def arrived(self):
-        time.sleep(self.seconds)
+        self.wait(self.seconds)
         return super().arrived()
 
 
-def test_a_thread_reads_ahead_only_if_reading_takes_a_share_of_the_time():
+def test_a_thread_reads_ahead_only_if_reading_takes_a_share_of_the_time(monkeypatch):
+    passed = []
+    monkeypatch.setattr("alkit.sharing.share.time.perf_counter", lambda: sum(passed))
     for seconds, begun in (0.0, [0, 1, 2]), (0.02, [0, 1, 2, 3]):
         said = []
-        shards = [Slow(value, said=said, seconds=seconds) for value in range(4)]
-        for _ in share(lambda shard, tick: time.sleep(0.02) or {}, shards, lambda done: None):
+        shards = [Slow(value, said=said, wait=passed.append, seconds=seconds) for value in range(4)]
+        for _ in share(lambda shard, tick: passed.append(0.02) or {}, shards, lambda done: None):
             pass
         assert [value for what, value in said if what == "begin"] == begun
