@@ -346,8 +346,8 @@ def test_a_thread_that_cannot_read_is_not_asked_again():
 class Slow(Announced):
     """A number that takes some seconds to read, by a clock of its own."""
 
-    wait: Callable[[float], None] = print
-    seconds: float = 0.0
+    wait: Callable[[float], None] = field(kw_only=True)
+    seconds: float = field(kw_only=True)
 
     def arrived(self):
         self.wait(self.seconds)
