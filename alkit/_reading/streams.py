@@ -18,6 +18,9 @@ MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 FRAMES = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7)
 """Markers of JPEG, and the one of JPEG-LS, before the size of an image."""
 
+LONG = 0xC0
+"""The first marker of JPEG after which a length follows. Decoders go on right behind others, also if they have no meaning."""
+
 MOST_SCANS = 100
 """Most scans of a JPEG, as libtiff has it. A scan can be a few bytes, and goes through the whole image."""
 
@@ -38,10 +41,12 @@ def check_scans(content: bytes, name: str, error: type[AlkitError]) -> None:
     """
     place, scans = 2, 0
     while (marker := MARKER.search(content, place)) is not None and content[marker.start() + 1] != END:
-        scans += content[marker.start() + 1] == SCAN
+        kind = content[marker.start() + 1]
+        scans += kind == SCAN
         if scans > MOST_SCANS:
             raise error(f"{name} is damaged", got=f"more than {MOST_SCANS} scans", hint="save it again")
-        place = marker.end() + max(2, int.from_bytes(content[marker.end() : marker.end() + 2], "big"))
+        length = max(2, int.from_bytes(content[marker.end() : marker.end() + 2], "big"))
+        place = marker.end() + (length if kind >= LONG else 0)
 
 
 def stated_size(stream: bytes) -> Size | None:
