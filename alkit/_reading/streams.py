@@ -27,6 +27,13 @@ MOST_SCANS = 100
 CODESTREAM = b"\xff\x4f\xff\x51"
 """First bytes of a stream of JPEG 2000. Two numbers follow, and then the width and the height."""
 
+SEGMENTS = 15
+"""Most segments of a stream of DICOM's RLE. Its head has their number, and room for so many offsets."""
+
+HEAD = 64
+PADDING = 128
+"""Bytes of this head, and bytes to which the end of a segment may unpack besides its pixels."""
+
 START = 2**16
 """Number of bytes in which a stream must state its size."""
 
@@ -70,3 +77,38 @@ def stated_size(stream: bytes) -> Size | None:
             return int.from_bytes(height, "big"), int.from_bytes(width, "big")
         place += 2 + int.from_bytes(stream[place + 2 : place + 4], "big")
     return None
+
+
+def check_runs(stream: bytes, pixels: int, name: str, error: type[AlkitError]) -> None:
+    """Check that no segment of a stream of DICOM's RLE unpacks to more than a byte for each pixel.
+
+    Decoders unpack the whole segment first: a byte can become 64.
+
+    Raises
+    ------
+    AlkitError
+        One does. The error has the class `error`.
+
+    Examples
+    --------
+    >>> from alkit.errors import ImageError
+    >>> head = (1).to_bytes(4, "little") + (64).to_bytes(4, "little") + bytes(56)
+    >>> check_runs(head + bytes([129, 0]), 128, "a.dcm", ImageError)
+    >>> check_runs(head + bytes([129, 0] * 3), 128, "a.dcm", ImageError)
+    Traceback (most recent call last):
+    alkit.errors.ImageError: a.dcm is damaged: got a segment of more bytes than pixels, expected 128
+    """
+    count, *offsets = (int.from_bytes(stream[at : at + 4], "little") for at in range(0, HEAD, 4))
+    starts, most = offsets[: min(count, SEGMENTS)], pixels + PADDING
+    for start, end in zip(starts, [*starts[1:], len(stream)], strict=True):
+        segment, place, size = stream[start:end], 0, 0
+        while place < len(segment) <= 2 * most and size <= most:
+            run = segment[place]
+            if run < 128:  # so many bytes and one more follow as they are
+                size, place = size + run + 1, place + run + 2
+            elif run > 128:  # the next byte is repeated
+                size, place = size + 257 - run, place + 2
+            else:
+                place += 1
+        if size > most or len(segment) > 2 * most:
+            raise error(f"{name} is damaged", got="a segment of more bytes than pixels", expected=pixels)

@@ -6,6 +6,7 @@ A series with one gray value per pixel is a volume, whether a file holds one sli
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 import stat
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from alkit._reading.limits import BYTES, limit, too_large
-from alkit._reading.streams import check_scans, stated_size
+from alkit._reading.streams import check_runs, check_scans, stated_size
 from alkit.errors import DataError, ImageError, one_line
 from alkit.pools.decoding import File
 from alkit.pools.volumes.dicom_header import TAGS, scale_of, slices_in
@@ -39,8 +40,11 @@ INDEX = "DICOMDIR"
 """Name of a list of DICOM files, which holds no image."""
 
 SCANNED = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 57, 70))
-STREAMS = (*SCANNED, *(f"1.2.840.10008.1.2.4.{number}" for number in (80, 81, 90, 91)))
+STREAMS = (*SCANNED, *(f"1.2.840.10008.1.2.4.{number}" for number in (80, 81, 90, 91, 201, 202, 203)))
 """Transfer syntaxes of JPEG, whose slices can have many scans; with JPEG-LS and JPEG 2000, those that state sizes."""
+
+RUNS = "1.2.840.10008.1.2.5"
+"""Transfer syntax of RLE, which states no size."""
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
 """Transfer syntax of files that are deflated as a whole."""
@@ -199,12 +203,11 @@ def _read(path: Path, *, header: bool) -> tuple[Any, os.stat_result]:
 
 
 def _check_decoder(path: Path, syntax: Any) -> None:
-    """Check that pixels of a compressed transfer syntax can be decoded on this machine."""
+    """Check that pixels of a compressed transfer syntax can be checked, and decoded on this machine."""
     decoders = reading_library("pydicom.pixels", "volumes", "DICOM files")
-    try:
-        decoder = decoders.get_decoder(syntax)
-    except NotImplementedError as reason:
-        raise ImageError(f"{path} has an unknown transfer syntax", got=syntax.name) from reason
+    if syntax not in (*STREAMS, RUNS):
+        raise ImageError(f"{path} has an unknown transfer syntax", got=syntax.name)
+    decoder = decoders.get_decoder(syntax)
     if not decoder.is_available:
         raise ImageError(
             f"{path} is compressed, and no decoder for it is installed",
@@ -221,7 +224,7 @@ def _read_plane(place: Place, size: tuple[int, ...]) -> Plane2D:
     with _decoding(path):
         if (scale_of(path, found.get) or (1.0, 0.0)) != scale:
             raise has_changed(path)
-        _check_streams(path, found, size)
+        _check_streams(path, found, size, None)
         pixels = np.asarray(found.pixel_array)
     return _in_unit(path, pixels, size, scale)
 
@@ -231,10 +234,11 @@ def _read_frames(path: Path, places: Sequence[Place], size: tuple[int, ...]) -> 
     decoders = reading_library("pydicom.pixels", "volumes", "DICOM files")
     found, facts = _read(path, header=True)
     _check_same(places[0], found, size, facts)
+    numbers = [place.frame or 0 for place in places]
     with _decoding(path):
-        if found.file_meta.get("TransferSyntaxUID") in STREAMS:
-            _check_streams(path, _read(path, header=False)[0], size)
-        frames = decoders.iter_pixels(path, indices=[place.frame for place in places])
+        if found.file_meta.get("TransferSyntaxUID") in (*STREAMS, RUNS):
+            _check_streams(path, _read(path, header=False)[0], size, numbers)
+        frames = decoders.iter_pixels(path, indices=numbers)
     for place in places:
         with _decoding(path):
             pixels = np.asarray(next(frames))
@@ -247,22 +251,40 @@ def _check_same(place: Place, found: Any, size: tuple[int, ...], facts: os.stat_
         raise has_changed(place.path)
 
 
-def _check_streams(path: Path, found: Any, size: tuple[int, ...]) -> None:
+def _check_streams(path: Path, found: Any, size: tuple[int, ...], numbers: Sequence[int] | None) -> None:
     """Check what compressed slices state before they are decoded: a decoder takes memory for it, and time for scans.
+
+    Parameters
+    ----------
+    numbers:
+        The frames that will be decoded one by one; None for those of the file in their order.
 
     Raises
     ------
     ImageError
-        A stream states another size than its file, or has very many scans.
+        A stream states another size than its file, has very many scans, or unpacks to more.
     """
     syntax = found.file_meta.get("TransferSyntaxUID")
-    if syntax not in STREAMS:
+    if syntax not in (*STREAMS, RUNS):
         return
     encaps = reading_library("pydicom.encaps", "volumes", "DICOM files")
-    for stream in encaps.generate_frames(found.PixelData, number_of_frames=int(found.get("NumberOfFrames") or 1)):
+    # Where a frame begins is taken as pydicom takes it for the decoder: a file can state it in three ways.
+    offsets = found.get("ExtendedOffsetTable"), found.get("ExtendedOffsetTableLengths")
+    is_stated = None not in offsets and len(offsets[0]) == len(offsets[1])
+    facts = {
+        "number_of_frames": int(found.get("NumberOfFrames") or 1),
+        "extended_offsets": offsets if is_stated else None,
+    }
+    if numbers is None:
+        streams = encaps.generate_frames(found.PixelData, **facts)
+    else:
+        streams = (encaps.get_frame(found.PixelData, number, **facts) for number in numbers)
+    for stream in streams:
         if syntax in SCANNED:
             check_scans(stream, str(path), ImageError)
-        if (stated := stated_size(stream)) != size:
+        if syntax == RUNS:
+            check_runs(stream, math.prod(size), str(path), ImageError)
+        elif (stated := stated_size(stream)) != size:
             raise ImageError(f"{path} is damaged", got=f"a stream of {stated}", expected=size)
 
 

@@ -282,6 +282,90 @@ def test_values_without_a_scale_are_those_that_are_stored(tmp_path, value):
         np.testing.assert_array_equal(values(part), ramp())
 
 
+def packed(*segments):
+    """Return a stream of DICOM's RLE."""
+    starts = np.cumsum([64, *map(len, segments)])
+    return b"".join(int(number).to_bytes(4, "little") for number in (len(segments), *starts[:-1])).ljust(64, b"\0") + (
+        b"".join(segments)
+    )
+
+
+RUN = bytes([129, 0])
+"""128 zeros in RLE."""
+
+
+@pytest.mark.parametrize("frames", [None, 2])
+@pytest.mark.parametrize(
+    ("stream", "is_refused"),
+    [
+        (packed(RUN * 8), False),
+        (packed(RUN * 7 + bytes([127, *range(128)])), False),
+        (packed(RUN * 8 + b"\x80\0"), False),  # an end that is filled up
+        (packed(RUN * 1000), True),
+        (packed(RUN * 8 + b"\x80" * 3000), True),
+    ],
+    ids=range(5),
+)
+def test_runs_of_compressed_slices_are_checked_before_they_are_decoded(tmp_path, frames, stream, is_refused):
+    """20 MB took 1.4 GB, for a slice of 64 x 64 pixels."""
+    if frames is None:
+        (path,) = write_series(tmp_path, ramp((32, 32, 1)))
+    else:
+        path = write_enhanced(tmp_path / "a.dcm", ramp((32, 32, 2)))
+    data = pydicom.dcmread(path)
+    data.BitsAllocated = data.BitsStored = 8
+    data.HighBit, data.PixelRepresentation = 7, 0
+    data.file_meta.TransferSyntaxUID = pydicom.uid.RLELossless
+    data.PixelData = pydicom.encaps.encapsulate([stream] * (frames or 1))
+    data["PixelData"].VR = "OB"
+    data.save_as(path)
+    (part,) = found(tmp_path)[0].values()
+    if is_refused:
+        with pytest.raises(ImageError, match="a segment of more bytes than pixels, expected 1024"):
+            values(part)
+    else:
+        assert not values(part)[:, :16].any()
+
+
+@pytest.mark.parametrize("frames", [None, 2])
+@pytest.mark.parametrize("is_extended", [False, True])
+def test_frames_that_a_table_finds_elsewhere_are_checked_where_they_are(tmp_path, frames, is_extended):
+    """pydicom decodes what the table of offsets says, and not the parts of the file in their order."""
+    if frames is None:
+        (path,) = write_series(tmp_path, ramp((32, 32, 1)))
+    else:
+        path = write_enhanced(tmp_path / "a.dcm", ramp((32, 32, 2)))
+    file = io.BytesIO()
+    Image.new("L", (32, 32)).save(file, "JPEG", progressive=True)
+    sound = file.getvalue() + b"\0" * (len(file.getvalue()) % 2)
+    start, end = sound.rindex(b"\xff\xda"), sound.rindex(b"\xff\xd9")
+    bomb = sound[:end] + sound[start:end] * 200 + sound[end:]
+    hidden = b"\xfe\xff\x00\xe0" + len(bomb).to_bytes(4, "little") + bomb  # an item within an item
+    data = pydicom.dcmread(path)
+    data.BitsAllocated = data.BitsStored = 8
+    data.HighBit, data.PixelRepresentation = 7, 0
+    data.file_meta.TransferSyntaxUID = pydicom.uid.JPEGBaseline8Bit
+    outside = sound + hidden + b"\0" * (len(hidden) % 2)
+    count = frames or 1
+    item = len(outside) + 8
+    places = [number * item + 8 + len(sound) for number in range(count)]
+    table = b"" if is_extended else b"".join(place.to_bytes(4, "little") for place in places)
+    content = b"\xfe\xff\x00\xe0" + len(table).to_bytes(4, "little") + table
+    content += (b"\xfe\xff\x00\xe0" + len(outside).to_bytes(4, "little") + outside) * count
+    data.PixelData = content + b"\xfe\xff\xdd\xe0\0\0\0\0"
+    data["PixelData"].VR, data["PixelData"].is_undefined_length = "OB", True
+    if is_extended:
+        data.ExtendedOffsetTable = b"".join(place.to_bytes(8, "little") for place in places)
+        data.ExtendedOffsetTableLengths = len(bomb).to_bytes(8, "little") * count
+    data.save_as(path)
+    (part,) = found(tmp_path)[0].values()
+    if frames or is_extended:
+        with pytest.raises(ImageError, match="more than 100 scans"):
+            values(part)
+    else:
+        assert not values(part).any()  # a file of one frame is read in its order
+
+
 @pytest.mark.parametrize("frames", [None, 2])
 def test_streams_of_compressed_slices_are_checked_before_they_are_decoded(tmp_path, frames):
     def jpeg(side, scans=0):
