@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import alkit
 from alkit.configuration import start
@@ -78,7 +79,7 @@ def digest_of_file(file: Path) -> str | None:
         return None
 
 
-def files_of(form: Written) -> list[Written]:
+def files_of(form: Written) -> list[list[Any]]:
     """Return the size and times of each file that an argument in a form names, such as one of weights.
 
     >>> files_of({"is": "alkit:LabelSpec", "with": {"classes": ["skin", "lesion"], "ignore": None}})
@@ -90,6 +91,19 @@ def files_of(form: Written) -> list[Written]:
             facts = os.stat(text)
             if stat.S_ISREG(facts.st_mode):
                 found.append([text, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns])
+    return found
+
+
+def contents_of(form: Written) -> dict[str, str]:
+    """Return a digest of each file that an argument in a form names, such as one of weights.
+
+    >>> contents_of({"is": "alkit:LabelSpec", "with": {"classes": ["skin", "lesion"], "ignore": None}})
+    {}
+    """
+    found = {}
+    for text, *_ in files_of(form):
+        with suppress(OSError), open(text, "rb") as file:
+            found[text] = hashlib.file_digest(file, "sha256").hexdigest()
     return found
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import alkit
 from alkit.arguments.returned import check_returned
 from alkit.checks import check_integer
+from alkit.configuration.code import contents_of
 from alkit.configuration.definitions import definitions_of, untold
 from alkit.configuration.forms import written_form
 from alkit.configuration.loaded_objects import LoadedCode
@@ -136,6 +137,7 @@ def _key(
         parts.store.fact(DISPUTES),
         parts.stream.seed,
         folds,
+        *filter(None, [contents_of(made_by)]),  # of files that a learner may read
     ]
     return hashlib.sha256(json.dumps(subject, sort_keys=True, default=str).encode()).hexdigest()
 

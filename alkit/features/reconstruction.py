@@ -29,6 +29,7 @@ from alkit._files import cache_folder, make_folder, temporary_folder
 from alkit._logs import logger
 from alkit.arguments.checked import checked, checked_except
 from alkit.checks import check_integer, check_number
+from alkit.configuration.code import contents_of
 from alkit.configuration.definitions import own_definitions, untold
 from alkit.configuration.forms import opaque_parts, runtime, written_form
 from alkit.configuration.versions import to_former
@@ -287,6 +288,8 @@ class Reconstruction:
         what = [VERSION, to_former(configuration), stream.seed, digest(pool)]
         if code := own_definitions(configuration):  # of a network of the user
             what.append(code)
+        if contents := contents_of(configuration):  # of files that its factory may read
+            what.append(contents)
         earlier, present = (json.dumps(facts, sort_keys=True).encode() for facts in (what, [*what, threads]))
         return hashlib.sha256(earlier).hexdigest(), hashlib.sha256(present).hexdigest()
 

@@ -116,6 +116,20 @@ def test_other_edits_do_not_count(edit, name, old, new):
     assert edit(name, old, new) == set()
 
 
+def test_a_constant_that_the_program_has_set_counts_by_its_value(edit):
+    """Nothing in the files shows it, such as ``my_parts.FACTOR = arguments.factor``."""
+    module = sys.modules["my_parts"]
+    form = written_form(module.Mine("a"))
+    before = definitions_of(form)
+    module.OTHER, module.FACTOR = 2, 4
+    changed = definitions_of(form)
+    assert {address for address in ALL if changed[address] != before[address]} == {"my_parts:FACTOR"}
+    module.FACTOR = 5
+    assert definitions_of(form) not in (before, changed)
+    module.FACTOR = 3
+    assert definitions_of(form) == before
+
+
 def test_odd_modules_and_expressions_are_passed_over(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(start, "STARTED", time.time() + 3600)

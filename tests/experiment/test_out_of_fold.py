@@ -3,6 +3,7 @@
 import importlib
 import sys
 import time
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -133,6 +134,22 @@ class Mine(alkit.testing.Brightness):
     monkeypatch.setattr(out_of_fold, "_of_fold", lambda *given: {})
     experiment.label_quality(folds=3)
     assert experiment._parts.store.fact(QUALITIES)["key"] not in found
+
+
+@dataclass(frozen=True)
+class Started(alkit.testing.Brightness):
+    start: str = ""
+
+
+def test_figures_are_not_kept_if_a_file_that_the_learner_names_was_replaced(tmp_path):
+    pool, place, found = alkit.ArrayPool(PIXELS), tmp_path / "start.bin", []
+    experiment = alkit.Experiment(pool, Started(start=str(place)), alkit.strategy("random"), classes=CLASSES)
+    experiment.tell({id: MASKS[int(id)] for id in experiment.ask(12)})
+    for content in (b"a", b"a", b"b"):
+        place.write_bytes(content)
+        experiment.label_quality(folds=3)
+        found.append(experiment._parts.store.fact(QUALITIES)["key"])
+    assert found[0] == found[1] != found[2]
 
 
 def test_labels_that_are_held_out_are_compared_and_never_trained_on():

@@ -104,6 +104,19 @@ def test_weights_of_a_network_whose_code_was_edited_are_trained_again(task, pool
     sys.modules.pop("my_network")
 
 
+def test_weights_of_a_network_that_another_file_begins_with_are_trained_again(task, pool, tmp_path):
+    start_file = tmp_path / "start.bin"
+    network = partial(alkit.UNet, widths=(2, 4))
+    network.keywords["weights"] = str(start_file)  # as that of a factory of the user
+    key = replace(task, network=network)._keys(pool, Stream(0), 1)
+    for content in (b"a", b"b"):
+        start_file.write_bytes(content)
+        assert (other := replace(task, network=network)._keys(pool, Stream(0), 1)) != key
+        key = other
+    start_file.write_bytes(b"b")
+    assert replace(task, network=network)._keys(pool, Stream(0), 1) == key
+
+
 def test_weights_of_a_network_whose_code_cannot_be_read_are_not_kept(task, pool, monkeypatch, caplog):
     notebook = ModuleType("my_notebook")
     exec(NETWORK, vars(notebook))  # a cell has no file
