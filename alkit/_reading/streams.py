@@ -19,7 +19,7 @@ FRAMES = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xC
 """Markers of JPEG, and the one of JPEG-LS, before the size of an image."""
 
 LONG = 0xC0
-"""The first marker of JPEG after which a length follows. Decoders go on right behind others, also if they have no meaning."""
+"""The first marker of JPEG after which a length follows. Decoders go on right behind those before it."""
 
 MOST_SCANS = 100
 """Most scans of a JPEG, as libtiff has it. A scan can be a few bytes, and goes through the whole image."""
