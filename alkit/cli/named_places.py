@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 log = logger(__name__)
 
+WAIT = 10.0
+"""Seconds to wait for another process that remembers a place."""
+
 
 def check_place(record: Store, place: Place, *, named: bool, option: str) -> None:
     """Check that a place was named on this machine, and that a remembered folder still exists.
@@ -177,13 +180,18 @@ def _named(record: Store) -> list[list[str]]:
 
 
 def _remember(record: Store, new: list[str]) -> None:
-    from alkit._files import write_atomically
+    from filelock import FileLock
+
+    from alkit._files import make_folder, write_atomically
 
     key = _key(record)
     try:
-        if new not in (named := _read(key)):
-            write_atomically(_file(key), json.dumps([*named, new], indent=1).encode())
-    except (OSError, StoreError) as reason:  # what is remembered already stays
+        if new in _read(key):
+            return
+        with FileLock(make_folder(state_folder()) / "places.lock", timeout=WAIT):  # another process may do the same
+            if new not in (named := _read(key)):
+                write_atomically(_file(key), json.dumps([*named, new], indent=1).encode())
+    except (OSError, StoreError, NotImplementedError) as reason:  # what is remembered already stays
         log.warning("%s must be named again next time, because it cannot be remembered: %s", new[1], reason)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from alkit.errors import (
     LabelError,
     QueryError,
     StoreBusyError,
+    StoreError,
     one_line,
 )
 from alkit.protocols import Oracle, ReportsUnread, TakesRefusals
@@ -70,6 +71,7 @@ class Answers:
     files: LabelFiles
     ids: Collection[str] | None = None
     now: Callable[[], int] | None = None
+    _polled: list[Answer] = field(init=False, repr=False, default_factory=list)
 
     def _now(self) -> int:
         return self.store.database.time_ns() if self.now is None else self.now()
@@ -91,7 +93,9 @@ class Answers:
         save_unread(self.store, one_line(place), pairs)
 
     def receive_polled(self, oracle: Oracle, wanted: Callable[[Answer], bool] = lambda answer: True) -> Receipt:
-        """Poll an oracle, and record those of its answers that are wanted.
+        """Poll an oracle, record those of its answers that are wanted, and tell it which of them are refused.
+
+        An oracle may give an answer only once. If its answers cannot be recorded now, the next call records them first.
 
         Raises
         ------
@@ -99,17 +103,20 @@ class Answers:
             The oracle returned something else than answers. The answers beside it are recorded.
         """
         answers, strange = poll(oracle)
-        receipt = self.receive_from(oracle, filter(wanted, answers))
-        if strange is not None:
-            raise strange
-        return receipt
-
-    def receive_from(self, oracle: Oracle, answers: Iterable[Answer]) -> Receipt:
-        """Record an oracle's answers, and report those that are refused to an oracle that passes them on."""
-        receipt = self.receive(answers, sent=True)
+        given = {_identity(answer) for answer in answers} if self._polled else set[str]()
+        late = [answer for answer in self._polled if _identity(answer) not in given]
+        answers = [*late, *filter(wanted, answers)]
+        self._polled.clear()
+        try:
+            receipt = self.receive(answers, sent=True)
+        except (StoreError, KeyboardInterrupt):  # but no error in an answer, which would come again and again
+            self._polled.extend(answers)
+            raise
         if isinstance(oracle, TakesRefusals):
             for answer, reason in receipt.refused:
                 oracle.refused(answer, reason)
+        if strange is not None:
+            raise strange
         return receipt
 
     @on_one_connection
@@ -390,6 +397,10 @@ def _make_invalid(answer: Answer, reason: str, history: Earlier, now: int) -> Re
         revision = 1 + max((entry.revision for entry in own), default=0)
     revision = min(revision, now) if ahead else revision
     return Recorded(answer.id, annotator, revision, "invalid", reason=reason, seconds=seconds)
+
+
+def _identity(answer: Answer) -> str:
+    return repr((answer.id, answer.annotator, answer.revision, answer.query))
 
 
 def _never_asked(id: str) -> QueryError:

@@ -12,8 +12,10 @@ from alkit.protocols import Oracle
 from alkit.values.answers import Answer
 
 
-def poll(oracle: Oracle) -> tuple[list[Answer], Exception | None]:
+def poll(oracle: Oracle) -> tuple[list[Answer], BaseException | None]:
     """Return the answers that an oracle has now, and an error if it returned something else, too, or failed after them.
+
+    A Ctrl-C that comes after some answers is such an error.
 
     Raises
     ------
@@ -29,10 +31,11 @@ def poll(oracle: Oracle) -> tuple[list[Answer], Exception | None]:
             answer = next(iterator)
         except StopIteration:
             break
-        except Exception as reason:
+        except BaseException as reason:
             if not answers:
                 raise
-            return answers, strange or reason  # the oracle may not give the answers before it again
+            # The oracle may not give the answers before it again.
+            return answers, (strange or reason) if isinstance(reason, Exception) else reason
         if isinstance(answer, Answer) and isinstance(answer.id, str):
             answers.append(answer)
         else:

@@ -3,6 +3,9 @@
 import json
 import os
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from replay import serve
 
 from alkit import synthetic
 from alkit._files import cache_folder, state_folder
+from alkit.cli import named_places
 from alkit.cli.named_places import is_named
 from alkit.cli.places import PLACE, FolderPlace, LabelStudioPlace, last_place
 from alkit.errors import AlkitError, StoreError
@@ -457,6 +461,21 @@ def test_places_that_cannot_be_read_now_are_not_forgotten(home, monkeypatch):
         patch.setattr(Path, "read_bytes", fails)
         assert ask("--out", "third") == 0
     assert file.read_bytes() == before
+
+
+def test_places_that_are_named_at_once_are_all_remembered(home, monkeypatch):
+    names = [f"place{number}" for number in range(6)]
+    read = named_places._read
+
+    def slowly(key):
+        found = read(key)
+        time.sleep(0.02)
+        return found
+
+    monkeypatch.setattr(named_places, "_read", slowly)
+    with closing(Store("mine/c.db")) as record, ThreadPoolExecutor(len(names)) as threads:
+        wait([threads.submit(named_places._remember, record, ["folder", name]) for name in names])
+        assert {name for _, name in read(named_places._key(record))} >= set(names)
 
 
 def test_a_record_that_cannot_be_read_is_not_one_whose_places_were_never_named(home, monkeypatch):

@@ -3,6 +3,7 @@
 from functools import partial
 from itertools import permutations
 from multiprocessing import get_context
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from parts import MeanLearner
 import alkit
 from alkit import SKIP, Answer
 from alkit.configuration import written_form
+from alkit.errors import StoreError
 from alkit.record import Store, Terms
 from alkit.record.settings import Settings
 from alkit.values import Invalid, Skip, State, Withdrawal
@@ -510,23 +512,45 @@ def test_several_annotators_can_classify_images():
     assert set(states(experiment).values()) == {State.ANSWERED}
 
 
-def test_answers_before_an_oracle_fails_are_taken(world):
+class Once:
+    """Gives each answer once, and then fails or is done."""
+
+    spec = alkit.LabelSpec(("skin", "lesion"))
+
+    def __init__(self, world, ids, reason=None):
+        self.world, self.ids, self.reason = world, list(ids), reason
+
+    def ask(self, queries):
+        pass
+
+    def poll(self):
+        while self.ids:
+            yield Answer(self.ids[0], mask_of(self.world, self.ids.pop(0)), "ann")
+        if self.reason is not None:
+            raise self.reason
+
+
+@pytest.mark.parametrize("reason", [ConnectionError("the server has gone"), KeyboardInterrupt()])
+def test_answers_before_an_oracle_fails_or_is_interrupted_are_taken(world, reason):
     experiment = campaign(world)
     ids = experiment.ask(3)
-
-    class Failing:
-        spec = alkit.LabelSpec(("skin", "lesion"))
-
-        def ask(self, queries):
-            pass
-
-        def poll(self):
-            """Give each answer once."""
-            for id in ids[:2]:
-                yield Answer(id, mask_of(world, id), "ann")
-            raise ConnectionError("the server has gone")
-
-    with pytest.raises(ConnectionError, match="the server has gone"):
-        experiment.collect(Failing())
+    with pytest.raises(type(reason)):
+        experiment.collect(Once(world, ids[:2], reason))
     assert experiment.open_ids == (ids[2],)
     assert {answer.id for answer in experiment.answers()} == set(ids[:2])
+
+
+@pytest.mark.parametrize("reason", [StoreError("the disk is full"), KeyboardInterrupt()])
+def test_answers_that_could_not_be_recorded_are_recorded_by_the_next_call(world, monkeypatch, reason):
+    experiment = campaign(world)
+    ids = experiment.ask(3)
+    oracle = Once(world, ids[:2])
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "add_answers", Mock(side_effect=reason))
+        with pytest.raises(type(reason)):
+            experiment.collect(oracle)
+    assert experiment.open_ids == ids
+    oracle.ids.append(ids[2])
+    assert [answer.id for answer in experiment.collect(oracle).taken] == list(ids)
+    assert experiment.open_ids == ()
+    assert len(experiment.answers()) == 3
