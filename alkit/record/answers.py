@@ -61,6 +61,7 @@ class Answers:
     ----------
     ids:
         Ids of all images of the pool, or None. With them, an error tells an unknown image from one that was not asked.
+        Another process may have added images to the pool since, and asked for them.
     now:
         Clock, in nanoseconds since 1970; None for the clock of the record. A revision of a later time comes from a
         clock that runs ahead, and is recorded with this time.
@@ -244,11 +245,12 @@ class Answers:
         """Check an answer by itself, store its label as a file, and return the answer to record."""
         if isinstance(answer.label, Invalid) and not sizes.of(answer.id):
             raise LabelError(answer.label.reason)  # a bad item of a file, which the reason names
-        if not isinstance(answer.id, str) or (self.ids is not None and answer.id not in self.ids):
+        allowed = sizes.of(answer.id) if isinstance(answer.id, str) else ()
+        if not allowed and (not isinstance(answer.id, str) or (self.ids is not None and answer.id not in self.ids)):
             _check_not_removed(answer.id, self._removed())
             which = "labels of its images" if isinstance(sizes, Unasked) else "labels of the ids that ask() returns"
             raise DataError(f"{answer.id!r} is not an image of the pool", hint=which)
-        if not (allowed := sizes.of(answer.id)) and isinstance(sizes, Unasked):
+        if not allowed and isinstance(sizes, Unasked):
             raise DataError(f"the image {answer.id!r} cannot be used now, so the size of its mask is not known")
         if not allowed:
             _check_not_removed(answer.id, self._removed())

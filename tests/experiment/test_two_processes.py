@@ -84,6 +84,19 @@ def test_labels_of_images_that_another_process_has_added_are_not_left_out_of_the
     assert other.fit().n_labels == 2
 
 
+@pytest.mark.parametrize("how", ["tell", "receive"])
+def test_answers_to_images_that_another_process_has_added_and_asked_for_are_taken(opened, how):
+    one, other = opened(), opened()
+    other.grow(alkit.ArrayPool(IMAGES, ids=list(IDS)))
+    ids = other.ask(8)
+    if how == "tell":
+        one.tell(dict.fromkeys(ids, MASK))
+    else:
+        assert not one.receive([alkit.Answer(id, MASK) for id in ids]).refused
+    assert other.open_ids == ()
+    assert {answer.kind for answer in other.answers()} == {"label"}
+
+
 def test_images_that_were_added_since_a_folder_was_listed_are_not_missing(tmp_path):
     def pool():
         return alkit.ImagePool(tmp_path / "images", cache=tmp_path / "cache")
