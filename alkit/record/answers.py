@@ -39,6 +39,7 @@ from alkit.record.answer_fields import (
 from alkit.record.earlier import Earlier, Sizes
 from alkit.record.held import on_one_connection
 from alkit.record.label_files import LabelFiles
+from alkit.record.people import Names
 from alkit.record.polling import poll
 from alkit.record.removing import REMOVED
 from alkit.record.reviewed import facts_of_reviews, sent_back_by_review
@@ -125,7 +126,7 @@ class Answers:
         """Record all these answers, or none if one is wrong: see :meth:`alkit.Experiment.tell`."""
         sizes, spec = unasked or Sizes(self.store), cache(lambda: self.settings.spec)
         self._check_current(None, unasked)  # before labels are stored
-        drafts = [(answer, self._draft(answer, sizes, spec)) for answer in answers]
+        drafts = [(answer, self._draft(answer, sizes, spec)) for answer in map(Names(self.store).known, answers)]
 
         def decide(asked: Sequence[Asked], known: Sequence[Recorded]) -> Iterable[Recorded]:
             self._check_current(spec() if spec.cache_info().currsize else None, unasked)
@@ -159,7 +160,10 @@ class Answers:
         drafts: list[tuple[Answer, Recorded | AlkitError]] = []
         sizes, spec = unasked or Sizes(self.store), cache(lambda: self.settings.spec)
         self._check_current(None, unasked)  # before labels are stored
-        for answer in answers:
+        names, originals = Names(self.store), dict[int, Answer]()
+        for given in answers:
+            answer = names.known(given)
+            originals[id(answer)] = given
             try:
                 drafts.append((answer, self._draft(answer, sizes, spec)))
             except (DataError, QueryError) as reason:  # but not, for instance, a full disk
@@ -209,7 +213,8 @@ class Answers:
         stored = [draft for _, draft in drafts if isinstance(draft, Recorded)]
         with self._without_labels_of_removed(stored) as late:
             self.store.add_answers(known_ids, decide, sent=sent, labels=labels, sent_back=self._sent_back)
-        return Receipt(tuple(taken), tuple(unchanged), tuple(outdated), tuple(refused))
+        back = tuple((originals[id(answer)], reason) for answer, reason in refused)  # an oracle knows its own answers
+        return Receipt(tuple(taken), tuple(unchanged), tuple(outdated), back)
 
     def _sent_back(self, new: Sequence[Recorded], known: Sequence[Recorded]) -> Mapping[int, str]:
         """Return by number the labels that new answers to reviews send back, with the reasons."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
 from typing import Any
+from unicodedata import normalize
 
 from alkit.record.changing import dated
 from alkit.record.facts import PEOPLE
 from alkit.record.store import Store
+from alkit.values.answers import Answer
 from alkit.values.people import People
 
 Place = tuple[int, int]
@@ -68,3 +72,27 @@ def shares_in_words(people: People) -> str:
 
 def _days(days: float | None) -> str:
     return "none" if days is None else "1 day" if days == 1 else f"{days:g} days"
+
+
+class Names:
+    """The names that a record knows. Systems write letters with accents in one of two forms of Unicode."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def known(self, answer: Answer) -> Answer:
+        """Return an answer with the name of its annotator in the form that the record has; if none, in that of most."""
+        name = answer.annotator
+        if not isinstance(name, str) or name.isascii():
+            return answer
+        plain = normalize("NFC", name)
+        known = self._by_plain.get(plain, plain)
+        return answer if known == name else replace(answer, annotator=known)
+
+    @cached_property
+    def _by_plain(self) -> Mapping[str, str]:
+        snapshot = self._store.snapshot()
+        names = [name for query in snapshot.queries for name in query.assigned]
+        names += recorded_people(self._store).shares
+        names += (answer.annotator for answer in snapshot.answers)  # the last ones count
+        return {normalize("NFC", name): name for name in names if not name.isascii()}

@@ -4,6 +4,8 @@ import os
 import shutil
 import time
 from datetime import UTC, datetime
+from unicodedata import normalize
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -191,6 +193,31 @@ def test_a_label_counts_again_after_it_was_taken_back_or_the_correction_was_sent
 def test_a_skip_and_a_label_alternate(campaign):
     for at, label in enumerate([SKIP, campaign.old, SKIP, campaign.new]):
         assert campaign.tell(label, START - 9 * SECOND + at) == "taken"
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_one_name_in_two_forms_of_unicode_is_one_person(campaign, form):
+    first, second = (normalize(one, "Zoë") for one in (form, "NFD" if form == "NFC" else "NFC"))
+
+    def receive(label, name, revision, **facts):
+        return campaign.answers.receive([Answer(campaign.id, label, name, revision, **facts)])
+
+    store = campaign.answers.store
+    with patch("alkit.record.people.normalize", lambda form, name: name):  # as earlier versions recorded names
+        receive(campaign.old, first, START - 3 * DAY)
+    assert receive(campaign.new, second, START - 2 * DAY).taken
+    assert campaign.current == "new"
+    assert {answer.annotator for answer in campaign.rows} == {first}
+    refused = Answer(campaign.id, campaign.old[:3], second, START - DAY)
+    assert campaign.answers.receive([refused]).refused[0][0] is refused
+    campaign.experiment.tell({campaign.id: campaign.other}, annotator=second, revise=True)
+    assert {answer.annotator for answer in store.answers()} == {first}
+
+
+def test_a_name_in_another_form_of_unicode_is_that_to_whom_a_query_is_assigned(campaign):
+    campaign.experiment.assign([campaign.id], ["Zoë"])
+    campaign.answers.receive([Answer(campaign.id, campaign.old, normalize("NFD", "Zoë"), START)])
+    assert {answer.annotator for answer in campaign.rows} == {"Zoë"}
 
 
 # Files.
