@@ -34,7 +34,7 @@ test-services: $(VENV)/installed
 	OMP_NUM_THREADS=1 ALKIT_RECORDS=postgresql+s3 $(BIN)/pytest -n $(WORKERS) $(RECORDS)
 
 # Tests of records and answers, which hold for each database and place of files.
-RECORDS := tests/record tests/oracles/test_order.py
+RECORDS := tests/record tests/oracles/test_order.py tests/experiment/test_two_processes.py tests/experiment/test_removing.py
 
 # Learners that need other packages: Lightning, MONAI and nnU-Net, in an environment of their own. DATA may be a folder
 # with msd-hippocampus.

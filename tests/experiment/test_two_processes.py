@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from parts import MeanLearner
 from PIL import Image
+from records import everything
 
 import alkit
 from alkit.errors import AlkitError, QueryError, ResumeError, StoreBusyError
@@ -53,7 +54,7 @@ def test_after_another_process_has_removed_an_image_nothing_is_done_with_the_for
     with pytest.raises(ResumeError, match="have changed since it was opened"):
         one.tell({"a": MASK}, unasked=True)
     assert {answer.id for answer in opened().answers()} == {"c"}
-    assert len(list((tmp_path / "c.db.files").glob("*.png"))) == 1
+    assert len(other._parts.store.contents.names(".png")) == 1
     assert other.fit().n_labels == opened().fit().n_labels == 1
 
 
@@ -182,10 +183,6 @@ def between(monkeypatch, owner, name, work):
     monkeypatch.setattr(owner, name, late)
 
 
-def everything(tmp_path):
-    return b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
-
-
 GROUPS = {id: f"patient {id}" for id in IDS[:6]}
 
 
@@ -203,7 +200,7 @@ def test_the_group_of_an_image_that_was_removed_while_the_record_was_opened_does
     store = other._parts.store
     assert "a" not in store.fact("groups")
     assert store.fact("groups")["b"][0] == "patient b again"
-    assert b"patient a" not in everything(tmp_path)
+    assert b"patient a" not in everything(store)
 
 
 def test_an_opening_does_not_undo_a_change_of_the_groups(opened, tmp_path, monkeypatch):
@@ -217,9 +214,9 @@ def test_kinds_of_a_removed_image_are_not_recorded_again(tmp_path):
     kinds = {id: f"kind of {id}" for id in IDS[:6]}
     more = {"metrics": ["dice", alkit.evaluation.PerGroup("dice", kinds)]}
     grouped(tmp_path, **more).remove("a", "consent withdrawn")
-    grouped(tmp_path, {id: GROUPS[id] for id in GROUPS}, **more)
-    assert b"kind of a" not in everything(tmp_path)
-    assert b"kind of b" in everything(tmp_path)
+    again = grouped(tmp_path, {id: GROUPS[id] for id in GROUPS}, **more)
+    assert b"kind of a" not in everything(again._parts.store)
+    assert b"kind of b" in everything(again._parts.store)
 
 
 def test_a_removed_image_is_not_drawn_for_the_audit_set(opened, tmp_path, monkeypatch):
@@ -273,7 +270,7 @@ def test_an_answer_of_an_image_that_is_removed_meanwhile_is_not_sent_back(opened
     between(monkeypatch, Store, "reject", lambda: other.remove(id, "consent withdrawn"))
     with pytest.raises(QueryError, match=f"'{id}' has no answer to send back"):
         one.reject(id, "a rare reason")
-    assert b"a rare reason" not in everything(tmp_path)
+    assert b"a rare reason" not in everything(one._parts.store)
 
 
 def test_nobody_is_asked_about_a_disputed_image_that_is_removed_meanwhile(opened, tmp_path, monkeypatch):
@@ -348,9 +345,9 @@ def test_the_history_of_changes_does_not_keep_the_group_of_a_removed_image(tmp_p
     one = grouped(tmp_path)
     one.ask(2)
     other = grouped(tmp_path, {id: f"{name} again" for id, name in GROUPS.items()})
-    assert b"recorded patient a, now patient a again" in everything(tmp_path)
+    assert b"recorded patient a, now patient a again" in everything(other._parts.store)
     other.remove("a", "consent withdrawn")
-    assert b"patient a" not in everything(tmp_path)
+    assert b"patient a" not in everything(other._parts.store)
     (line, _) = (line for entry in other._parts.store.fact("changes") for line in entry["changed"])
     assert line == "groups: other ones of 6 images"
 
@@ -390,14 +387,14 @@ def test_an_export_that_cannot_read_the_label_of_a_removed_image_says_so(opened,
     one.tell({"a": MASK, "b": 1 - MASK}, unasked=True)
 
     def remove():
-        with pytest.raises(StoreBusyError, match=r"another process has .* open"):
+        with pytest.raises(StoreBusyError, match="another process "):
             other.remove("a", "consent withdrawn")
 
     between(monkeypatch, LabelFiles, "read", remove)
     with pytest.raises(StoreBusyError, match="another process has just removed an image"):
         one.export_labels(tmp_path / "labels")
     other.remove("a", "consent withdrawn")
-    assert b"labels" not in everything(tmp_path / "c.db.files")
+    assert len(one._parts.store.contents.names(".png")) == 1
 
 
 def test_labels_of_a_call_that_fails_do_not_stay_if_their_image_was_removed(opened, tmp_path, monkeypatch):
@@ -414,7 +411,7 @@ def test_labels_of_a_call_that_fails_do_not_stay_if_their_image_was_removed(open
     monkeypatch.setattr(LabelFiles, "keep", keep_late)
     with pytest.raises(AlkitError):
         one.receive([alkit.Answer(second, MASK), alkit.Answer(first, 1 - MASK)])
-    assert not list((tmp_path / "c.db.files").glob("*.png"))
+    assert not one._parts.store.contents.names(".png")
 
 
 def test_readings_of_one_moment_see_one_state(opened):

@@ -16,9 +16,12 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from alkit.record import Store, address
 from alkit.record.check import find_damage
 from alkit.record.database import Database
+from alkit.record.tables import TABLES
 
 KIND = os.environ.get("ALKIT_RECORDS", "sqlite")
 
@@ -55,6 +58,18 @@ def change(store, statement: str) -> None:
         driver = connection.connection.driver_connection
         driver.execute(f'SET search_path TO "{store.path.campaign}"')
         driver.execute(statement)
+
+
+def everything(store: Store) -> bytes:
+    """Return all that is in a record: its files, its journal and its database."""
+    found = [store.contents.place.get(name) for name in store.contents.names()]
+    if isinstance(store.path, Path):
+        beside = [path for path in store.path.parent.rglob("*") if path.is_file()]
+        return b"".join([*found, *(path.read_bytes() for path in beside if str(path).startswith(str(store.path)))])
+    journal = store.database.journal.place
+    with store.database.reading() as connection:
+        rows = [repr(connection.execute(sa.select(table)).all()).encode() for table in TABLES]
+    return b"".join([*found, *rows, *map(journal.get, journal.names())])
 
 
 def database_at(path: Path) -> Database:
