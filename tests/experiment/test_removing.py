@@ -8,24 +8,26 @@ import os
 import shutil
 from contextlib import suppress
 from functools import partial
+from itertools import count
 
 import numpy as np
 import pytest
 from commandline import alkit as run
 from PIL import Image
+from records import damage_of, everything
 
 import alkit
 from alkit.errors import ConfigurationError, ConflictError, QueryError, ResumeError, StoreError
 from alkit.experiment.committing import commit_round
 from alkit.experiment.selecting import select
 from alkit.record import Store
-from alkit.record.check import check
 from alkit.record.repairing import repair
 from alkit.report.campaign import campaign_summary
 from alkit.sharing.kept import kept_results
 
 CLASSES = ("skin", "lesion")
 LEARNER = alkit.SegmentationLearner(partial(alkit.UNet, widths=(2, 4)), steps=(1, 1))
+FAST = alkit.testing.Brightness()
 IDS = "abcdefghij"
 
 
@@ -48,9 +50,9 @@ def pool(size=16):
 FEATURES = alkit.testing.RowMeans()
 
 
-def campaign(store="c.db"):
+def campaign(store="c.db", learner=LEARNER):
     strategy = alkit.strategy("ssl-cluster", features=FEATURES, clusters=3)
-    return alkit.Experiment(pool(), LEARNER, strategy, store=store, classes=CLASSES, hold_out=0.2)
+    return alkit.Experiment(pool(), learner, strategy, store=store, classes=CLASSES, hold_out=0.2)
 
 
 def mask(id):
@@ -59,9 +61,9 @@ def mask(id):
     return found
 
 
-def begun():
+def begun(*given):
     """Return a campaign with a round, an open query, and an imported label."""
-    experiment = campaign()
+    experiment = campaign(*given)
     first = experiment.ask(5)
     experiment.tell({id: mask(id) for id in first[:4]}, annotator="somebody with a rare name")
     experiment.tell({first[4]: alkit.values.Skip("a rare reason")}, annotator="ann")
@@ -69,9 +71,9 @@ def begun():
     return experiment, first, experiment.ask(2)
 
 
-def everything(place, *names):
-    """Return the bytes of all files of the record, or of other folders."""
-    files = [path for name in names or ("c.db*",) for found in place.glob(name) for path in (found, *found.rglob("*"))]
+def content(place, name):
+    """Return the bytes of all files in a folder, or in all folders and files of a pattern."""
+    files = [path for found in place.glob(name) for path in (found, *found.rglob("*"))]
     return b"".join(path.read_bytes() for path in files if path.is_file())
 
 
@@ -79,24 +81,23 @@ def test_nothing_of_its_labels_is_left_in_the_record_its_journal_and_its_backups
     experiment, first, _ = begun()
     gone = first[0]
     (answer,) = [answer for answer in experiment.answers() if answer.id == gone]
-    label = answer.label
-    assert label.encode() in everything(place)
-    assert (place / "c.db.files" / label).exists()
+    label, store = answer.label, experiment._parts.store
+    assert label.encode() in everything(store)
+    assert store.contents.exists(label)
     found = experiment.remove(gone, "consent withdrawn")
     assert (found.answers, found.trained, found.last_model) == (1, (0,), True)
-    assert not (place / "c.db.files" / label).exists()
-    assert label.encode() not in everything(place)
+    assert not store.contents.exists(label)
+    assert label.encode() not in everything(store)
     assert all(path.name != label for path in place.rglob("*"))
-    assert b"consent withdrawn" in everything(place)
+    assert b"consent withdrawn" in everything(store)
     skipped = first[4]
-    assert b"a rare reason" in everything(place)
+    assert b"a rare reason" in everything(store)
     experiment.remove(skipped, "another reason")
-    assert b"a rare reason" not in everything(place)
+    assert b"a rare reason" not in everything(store)
     for id in first[1:4]:
         experiment.remove(id, "and these")
-    assert b"somebody with a rare name" not in everything(place)
-    assert check(place / "c.db").damage == ()
-    assert check(place / "c.db").damaged_backups == ()
+    assert b"somebody with a rare name" not in everything(store)
+    assert damage_of(store) == ()
 
 
 def test_neither_its_group_nor_its_kind_is_left(place):
@@ -104,10 +105,11 @@ def test_neither_its_group_nor_its_kind_is_left(place):
     grouped = alkit.ImagePool("images", size=16, grayscale=True, groups={id: f"patient {id}" for id in IDS})
     metrics = ["dice", alkit.evaluation.PerGroup("dice", kinds)]
     experiment = alkit.Experiment(grouped, LEARNER, alkit.strategy("random"), "c.db", classes=CLASSES, metrics=metrics)
-    assert b"kind of a" in everything(place)
+    store = experiment._parts.store
+    assert b"kind of a" in everything(store)
     experiment.remove("a", "consent withdrawn")
-    assert b"kind of a" not in everything(place)
-    assert b"patient a" not in everything(place)
+    assert b"kind of a" not in everything(store)
+    assert b"patient a" not in everything(store)
     assert alkit.Experiment.open("c.db").pool.ids == tuple(IDS[1:])
 
 
@@ -142,13 +144,14 @@ def test_its_rows_in_the_caches_are_overwritten(place):
     experiment, first, _ = begun()
     other = pool(8)  # a cache at another size
     rows = {size: p.stored([first[0]])[0].tobytes() for size, p in ((16, experiment.pool), (8, other))}
-    assert all(row in everything(place, "cache") for row in rows.values())
+    assert all(row in content(place, "cache") for row in rows.values())
     experiment.remove(first[0], "consent withdrawn")
-    assert not any(row in everything(place, "cache") for row in rows.values())
+    assert not any(row in content(place, "cache") for row in rows.values())
     shutil.copy(place / "images/a.png", place / "images/a2.png")
     assert len(pool(8).ids) == 11  # the caches still work
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("lost", ["c.db", "c.db.journal", "c.db.backups"])
 def test_no_repair_brings_it_back(place, lost):
     experiment, first, _ = begun()
@@ -158,12 +161,13 @@ def test_no_repair_brings_it_back(place, lost):
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     found = repair("c.db", "new.db")
     assert not found.lost
-    assert label.encode() not in everything(place, "new.db*")
+    assert label.encode() not in content(place, "new.db*")
     again = campaign("new.db")
     assert first[0] not in again.pool.ids
     assert [answer.kind for answer in again.answers() if answer.id == first[0]] == ["invalid"]
 
 
+@pytest.mark.sqlite
 def test_a_former_journal_does_not_bring_it_back(place):
     experiment, first, _ = begun()
     (label,) = [answer.label for answer in experiment.answers() if answer.id == first[0]]
@@ -171,11 +175,12 @@ def test_a_former_journal_does_not_bring_it_back(place):
     experiment.remove(first[0], "consent withdrawn")
     (place / "c.db.journal").write_bytes(journal)  # somebody restored an earlier copy of one file
     found = repair("c.db", "new.db")
-    assert label.encode() not in everything(place, "new.db*")
+    assert label.encode() not in content(place, "new.db*")
     assert first[0] not in campaign("new.db").pool.ids
     assert found.path.exists()
 
 
+@pytest.mark.sqlite
 def test_a_former_database_does_not_bring_it_back(place):
     experiment, first, _ = begun()
     experiment._parts.store.close()
@@ -232,7 +237,7 @@ def test_what_cannot_be_removed_is_refused(place):
     assert experiment.remove(first[0], "once more").answers == 0
 
 
-def remove_until_killed(id, moment):
+def remove_until_killed(name, id, moment):
     """Remove an image, and die before a counted rename, deletion or write of the journal."""
     count = iter(range(10**6))
 
@@ -246,34 +251,32 @@ def remove_until_killed(id, moment):
 
     import pathlib
 
-    experiment = campaign()
+    experiment = campaign(name, FAST)
     os.replace, os.fsync = dying(os.replace), dying(os.fsync)
     pathlib.Path.unlink = dying(pathlib.Path.unlink)
     experiment.remove(id, "consent withdrawn")
 
 
 def test_a_removal_that_is_killed_at_any_moment_is_completed_by_the_same_call(place):
-    experiment, first, _ = begun()
-    (label,) = [answer.label for answer in experiment.answers() if answer.id == first[0]]
-    experiment._parts.store.close()
-    shutil.copytree(place, place.with_name(f"{place.name}-whole"), ignore=shutil.ignore_patterns("*.lock"))
     context = multiprocessing.get_context("fork")
-    deaths = 0
-    for moment in range(0, 60, 4):
-        for path in place.iterdir():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        shutil.copytree(place.with_name(f"{place.name}-whole"), place, dirs_exist_ok=True)
-        child = context.Process(target=remove_until_killed, args=(first[0], moment))
+    for moment in count(0, 5):
+        name = f"c{moment}.db"
+        experiment, first, _ = begun(name, FAST)
+        (label,) = [answer.label for answer in experiment.answers() if answer.id == first[0]]
+        experiment._parts.store.close()
+        child = context.Process(target=remove_until_killed, args=(name, first[0], moment))
         child.start()
         child.join()
-        deaths += child.exitcode == -9
-        again = campaign()
+        again = campaign(name, FAST)
         again.remove(first[0], "consent withdrawn")
-        assert label.encode() not in everything(place), moment
-        assert check(place / "c.db").damage == (), moment
-        assert first[0] not in campaign().pool.ids
-        again._parts.store.close()
-    assert deaths >= 6
+        store = again._parts.store
+        assert label.encode() not in everything(store), moment
+        assert damage_of(store) == (), moment
+        assert first[0] not in campaign(name, FAST).pool.ids
+        if child.exitcode == 0:
+            break
+        assert child.exitcode == -9
+    assert moment >= 25
 
 
 def test_the_command_names_what_remains_and_withdraws_the_query(place, capfd):
@@ -369,11 +372,11 @@ def test_rows_in_the_cache_of_an_extractor_are_overwritten_and_what_alkit_cannot
     before = index.read_bytes()
     row = len(before) // len(IDS)
     pixels = pool()._pixels([0]).tobytes()
-    assert pixels in everything(place, "cache")
+    assert pixels in content(place, "cache")
     found = experiment.remove("a", "consent withdrawn")
     changed = [n for n in range(len(IDS)) if index.read_bytes()[n * row :][:row] != before[n * row :][:row]]
     assert len(changed) == 1
-    assert pixels not in everything(place, "cache")  # also of the first image, which is read for its shape
+    assert pixels not in content(place, "cache")  # also of the first image, which is read for its shape
     said = " ".join(found.remains)
     assert f"The file {place / 'images/a.png'}: delete it" in said
     assert f"trained on all images, in {place / 'own/pretext'}: delete them." in said
@@ -395,11 +398,10 @@ def test_other_parts_of_the_same_file_and_other_images_of_the_group_are_named(pl
 def test_an_unfinished_removal_is_said_with_the_command_that_finishes_it(place, capfd, monkeypatch):
     experiment, first, _ = begun()
     store = experiment._parts.store
-    monkeypatch.setattr(type(store), "purge", lambda self: os.kill)
-    experiment.remove(first[0], "consent withdrawn")
+    with monkeypatch.context() as patch:
+        patch.setattr(type(store), "purge", lambda self: None)
+        experiment.remove(first[0], "consent withdrawn")
     store.revise("removed", lambda before: {first[0]: {**before[first[0]], "purged": False}})
-    monkeypatch.undo()
-    monkeypatch.chdir(place)
     line = f"The removal of '{first[0]}' was begun and is not finished: alkit remove c.db {first[0]} --reason again"
     for command in ("check", "status"):
         assert run(command, "c.db") == 0
@@ -434,7 +436,7 @@ def test_an_equal_label_that_another_image_got_before_the_removal_went_on_stays(
     again.remove(first, "consent withdrawn")
     (label,) = (answer.label for answer in again.answers() if answer.id == second)
     assert again._parts.files.read(label).sum() == mask(first).sum()
-    assert check(place / "c.db").damage == ()
+    assert damage_of(again._parts.store) == ()
 
 
 def test_an_equal_label_that_is_deleted_before_it_is_recorded_is_told_again(place, monkeypatch):
@@ -454,7 +456,7 @@ def test_an_equal_label_that_is_deleted_before_it_is_recorded_is_told_again(plac
         with pytest.raises(StoreError, match="deleted meanwhile with an image that had an equal one"):
             again.tell({second: mask(first)}, revise=True)
     again.tell({second: mask(first)}, revise=True)
-    assert check(place / "c.db").damage == ()
+    assert damage_of(again._parts.store) == ()
 
 
 def test_what_a_killed_run_has_left_for_workers_is_deleted_and_what_a_run_uses_is_named(place):
@@ -497,7 +499,7 @@ def test_an_answer_that_is_being_read_when_its_image_is_removed_is_refused(place
         assert [answer.id for answer in receipt.taken] == [second]
         assert [answer.id for answer, _ in receipt.refused] == [first]
     assert [answer.id for answer in experiment.answers()] == ([second] if how == "receive" else [])
-    assert not list((place / "c.db.files").glob("*.png"))
+    assert not experiment._parts.store.contents.names(".png")
 
 
 def test_labels_that_were_refused_or_interrupted_are_deleted(place, monkeypatch):
@@ -506,10 +508,10 @@ def test_labels_that_were_refused_or_interrupted_are_deleted(place, monkeypatch)
     experiment.tell({first: mask(first), second: mask(second)})
     with pytest.raises(ConflictError):
         experiment.tell({first: 1 - mask(first)})
-    assert len(list((place / "c.db.files").glob("*.png"))) == 3
+    files = experiment._parts.store.contents
+    assert len(files.names(".png")) == 3
     experiment.remove(first, "consent withdrawn")
-    (left,) = (place / "c.db.files").glob("*.png")
-    assert left.name == experiment.answers()[-1].label
+    assert files.names(".png") == [experiment.answers()[-1].label]
 
 
 def test_a_late_answer_deletes_no_pre_label_that_another_process_is_about_to_record(place, monkeypatch):
@@ -523,7 +525,7 @@ def test_a_late_answer_deletes_no_pre_label_that_another_process_is_about_to_rec
 
     monkeypatch.setattr(Store, "set_prelabels", late)
     assert len(experiment.prelabels()) == 2
-    assert check(place / "c.db").damage == ()
+    assert damage_of(experiment._parts.store) == ()
 
 
 @pytest.mark.parametrize("work", ["set_prelabels", "add_queries"])
@@ -568,6 +570,7 @@ def test_an_image_of_the_audit_set_leaves_its_figures_reviews_and_people(place):
     assert not any(entry.query.assigned for entry in store.asked() if entry.query.id == ids[0])
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("former", ["c.db", "c.db.journal"])
 def test_no_repair_brings_the_figures_of_an_audit_image_back(place, former):
     experiment, ids = audited()
@@ -642,6 +645,7 @@ def test_steps_with_the_former_parts_of_the_same_experiment_are_refused_after_a_
     assert len(experiment.ask(1)) == 1
 
 
+@pytest.mark.sqlite
 def test_a_removal_deletes_no_backup_that_has_the_only_copy_of_an_answer(place):
     experiment, first, _ = begun()
     earlier = [place / "c.db", place / "c.db.journal"]

@@ -19,7 +19,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from alkit.record import Store, address
-from alkit.record.check import find_damage
+from alkit.record.check import check, check_server, find_damage
 from alkit.record.database import Database
 from alkit.record.tables import TABLES
 
@@ -84,6 +84,15 @@ def database_at(path: Path) -> Database:
 
 
 _opened: dict[Path, Store] = {}  # a test may delete the fact that tells where the journal is
+
+
+def damage_of(store: Store) -> tuple[str, ...]:
+    """Return what is damaged in a record, its files and its backups."""
+    if isinstance(store.path, Path):
+        found = check(store.path, files=store.contents)
+    else:
+        found = check_server(store.database, store.contents)
+    return (*found.damage, *found.damaged_backups)
 
 
 def damage_at(path: Path) -> list[str]:
