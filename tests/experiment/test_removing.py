@@ -395,6 +395,7 @@ def test_other_parts_of_the_same_file_and_other_images_of_the_group_are_named(pl
     assert "1 other image of its group 'a', such as 'a/y0-x0': remove them, too" in said
 
 
+@pytest.mark.sqlite  # a server has another name in the command
 def test_an_unfinished_removal_is_said_with_the_command_that_finishes_it(place, capfd, monkeypatch):
     experiment, first, _ = begun()
     store = experiment._parts.store
