@@ -9,6 +9,7 @@ from typing import Any
 from unicodedata import normalize
 
 from alkit.record.changing import dated
+from alkit.record.disputes import recorded_disputes
 from alkit.record.facts import PEOPLE
 from alkit.record.store import Store
 from alkit.values.answers import Answer
@@ -93,6 +94,6 @@ class Names:
     def _by_plain(self) -> Mapping[str, str]:
         snapshot = self._store.snapshot()
         names = [name for query in snapshot.queries for name in query.assigned]
-        names += recorded_people(self._store).shares
+        names += [*recorded_people(self._store).shares, recorded_disputes(self._store).senior]
         names += (answer.annotator for answer in snapshot.answers)  # the last ones count
         return {normalize("NFC", name): name for name in names if not name.isascii()}

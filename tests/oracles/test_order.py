@@ -19,6 +19,7 @@ from alkit.oracles.formats.coco import COCO
 from alkit.oracles.formats.cvat import CVAT
 from alkit.record import Store
 from alkit.record.answers import Answers
+from alkit.record.disputes import change_disputes
 from alkit.record.label_files import LabelFiles
 from alkit.record.settings import Settings
 from alkit.values import SKIP, Invalid, Skip, Withdrawal
@@ -218,6 +219,13 @@ def test_a_name_in_another_form_of_unicode_is_that_to_whom_a_query_is_assigned(c
     campaign.experiment.assign([campaign.id], ["Zoë"])
     campaign.answers.receive([Answer(campaign.id, campaign.old, normalize("NFD", "Zoë"), START)])
     assert {answer.annotator for answer in campaign.rows} == {"Zoë"}
+
+
+def test_a_name_in_another_form_of_unicode_is_that_of_the_senior(campaign):
+    senior = normalize("NFD", "Zoë")
+    change_disputes(campaign.answers.store, alkit.values.Disputes("senior", senior=senior))
+    campaign.answers.receive([Answer(campaign.id, campaign.old, normalize("NFC", "Zoë"), START)])
+    assert {answer.annotator for answer in campaign.rows} == {senior}
 
 
 # Files.
