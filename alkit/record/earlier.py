@@ -65,8 +65,8 @@ class Earlier:
     def review(self, answer: Answer, draft: Recorded, again: bool) -> Asked | None:
         """Return the open review that an answer is for; None if it is for another query.
 
-        An answer that names no query is for a review if it is new since that was asked: an export that is read again
-        repeats earlier answers.
+        An answer that names no query is for a review if it is new since that was asked: a file that is copied, or
+        exported again, repeats earlier answers with a later time.
 
         Parameters
         ----------
@@ -84,7 +84,8 @@ class Earlier:
         since, last = revision_at(review.asked_at), self.last(draft.id, draft.annotator)
         if draft.revision < EARLIEST:
             since = -1 if last is None else last.revision + 1
-        return None if draft.revision < since or (answer.exported and again) else review
+        is_copy = again and (answer.exported or draft.revision >= EARLIEST)
+        return None if draft.revision < since or is_copy else review
 
     def corrected(self, answer: Answer, draft: Recorded, last: Recorded) -> Asked | None:
         """Return the review whose answer, the `last` of its annotator, the draft replaces; None if there is none."""

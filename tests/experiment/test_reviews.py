@@ -199,6 +199,20 @@ def test_files_answer_the_query_in_their_name(tmp_path):
     assert experiment.reviews()[0].outcome == "kept"
 
 
+def test_a_copied_file_that_is_named_by_its_image_answers_no_review(tmp_path):
+    experiment = _experiment(n=2)
+    (id,) = experiment.review(1, random=1)
+    oracle = _folder(tmp_path, experiment)
+    (query,) = experiment.send(oracle)
+    file = tmp_path / "ann" / f"{id}.png"
+    _save(file, MASKS[int(id)], seconds_ago=-60)  # later than the review
+    assert experiment.collect(oracle).unchanged
+    assert experiment.reviews()[0].outcome is None
+    _save(file, _wrong(id), seconds_ago=-90)
+    experiment.collect(oracle)
+    assert experiment.reviews()[0].outcome == "corrected"
+
+
 def test_an_export_with_both_queries_of_an_image_answers_the_later_one():
     spec = alkit.LabelSpec(CLASSES)
     first = alkit.Query("a", 0, 0, ((2, 2),))
