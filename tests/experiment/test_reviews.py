@@ -203,7 +203,7 @@ def test_a_copied_file_that_is_named_by_its_image_answers_no_review(tmp_path):
     experiment = _experiment(n=2)
     (id,) = experiment.review(1, random=1)
     oracle = _folder(tmp_path, experiment)
-    (query,) = experiment.send(oracle)
+    experiment.send(oracle)
     file = tmp_path / "ann" / f"{id}.png"
     _save(file, MASKS[int(id)], seconds_ago=-60)  # later than the review
     assert experiment.collect(oracle).unchanged
