@@ -111,6 +111,13 @@ def latest_first(folder: Path) -> list[Path]:
     return [path for path in found if path.is_file() and not leads_out(path, folder)]
 
 
+def check_whole(backup: Path) -> None:
+    """Raise an :class:`OSError` if a backup cannot be read to its end."""
+    with backup.open("rb") as file:
+        while file.read(2**20):
+            pass
+
+
 def is_regular(backup: Path) -> bool:
     """Whether a backup has the present schema."""
     return backup.match(REGULAR)

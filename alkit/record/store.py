@@ -38,6 +38,7 @@ from alkit.errors import ConfigurationError, QueryError, ResumeError, StoreBusyE
 from alkit.record import guard, migrations, tables
 from alkit.record.address import VARIABLE, Server, locate
 from alkit.record.backend import REPAIR, Lock
+from alkit.record.backups import check_whole, latest_first
 from alkit.record.columns import storable_text, stored_json
 from alkit.record.database import FEW, Database, Row, chunks
 from alkit.record.elsewhere import ELSEWHERE, begin_elsewhere, files_elsewhere, given_address, place_elsewhere
@@ -984,8 +985,16 @@ class Store:
         Raises
         ------
         StoreError
-            A backup of another state of the record has some.
+            A backup of another state of the record has some, or nobody knows because a backup cannot be read.
         """
+        for copy in latest_first(self.backups) if isinstance(self.path, Path) else ():
+            try:
+                check_whole(copy)
+            except OSError as reason:
+                raise StoreError(
+                    f"{copy} cannot be read ({reason.strerror}), and may have the only copy of an answer",
+                    hint="the same again; or delete it, if it stays so",
+                ) from reason
         for sentence in later_backups(self.path, self.path) if isinstance(self.path, Path) else ():
             raise StoreError(
                 f"the backups of {self.path} cannot be deleted, because they may have the only copy of an answer: "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -666,3 +667,19 @@ def test_a_removal_deletes_no_backup_that_has_the_only_copy_of_an_answer(place):
     for name in before:
         (place / "c.db.backups" / name).unlink()
     assert campaign().remove(first[0], "consent withdrawn").answers == 1
+
+
+@pytest.mark.sqlite
+def test_a_removal_deletes_no_backup_that_cannot_be_read(place, monkeypatch):
+    experiment, first, _ = begun()
+
+    def fails(backup):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    before = sorted((place / "c.db.backups").iterdir())
+    with monkeypatch.context() as patch:
+        patch.setattr("alkit.record.store.check_whole", fails)
+        with pytest.raises(StoreError, match=r"cannot be read \(Input/output error\), and may have the only copy"):
+            experiment.remove(first[0], "consent withdrawn")
+    assert sorted((place / "c.db.backups").iterdir()) == before
+    assert experiment.remove(first[0], "consent withdrawn").answers == 1
