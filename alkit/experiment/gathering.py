@@ -13,7 +13,7 @@ from alkit.experiment.model import LastModel
 from alkit.experiment.parts import Parts, next_round
 from alkit.experiment.rehearsing import check_enough, rehearse_once
 from alkit.experiment.selecting import select
-from alkit.protocols import Oracle, TakesCancellations, TakesRefusals
+from alkit.protocols import ChecksLabels, Oracle, TakesCancellations, TakesRefusals
 from alkit.record.answers import spec_of
 from alkit.record.polling import poll as poll_oracle
 from alkit.record.removing import REMOVED
@@ -98,7 +98,7 @@ def gather_test_answers(
     Of several answers for an image, the one with the latest revision is yielded. Answers to queries of the pool, which
     the oracle may give at the same time, are recorded.
     """
-    waiting = {query.id for query in queries}
+    waiting, again = {query.id for query in queries}, False
     if waiting:
         oracle.ask(queries)
     while waiting:
@@ -112,7 +112,7 @@ def gather_test_answers(
         waiting -= {answer.id for answer in wanted}
         if wanted:
             yield len(queries) - len(waiting), wanted
-        elif waiting:
+        elif waiting and not (again := not again and _ask_again(oracle, [one for one in queries if one.id in waiting])):
             time.sleep(poll)
 
 
@@ -120,7 +120,7 @@ def _gather(parts: Parts, oracle: Oracle, poll: float) -> None:
     """Wait until every open query has its answers."""
     send(parts, oracle)
     open_ids = {query.id for query in parts.open_queries()}
-    total, hears = len(open_ids), isinstance(oracle, TakesRefusals)
+    total, hears, again = len(open_ids), isinstance(oracle, TakesRefusals), False
     while open_ids:
         # An oracle that also labels the test set may repeat those answers. One that takes refusals is told about
         # invalid answers that belong to no query, such as bad items in a file. Corrections of earlier answers count.
@@ -130,7 +130,16 @@ def _gather(parts: Parts, oracle: Oracle, poll: float) -> None:
         open_ids = {query.id for query in parts.open_queries()}
         parts.report(Progress("tell", total - len(open_ids), total))
         if open_ids and not receipt.taken:
-            time.sleep(poll)
+            again = not again and _ask_again(oracle, blinded(parts, parts.open_queries()))
+            if not again:
+                time.sleep(poll)
+
+
+def _ask_again(oracle: Oracle, queries: Sequence[Query]) -> bool:
+    """Ask an oracle once more if it knows all labels beforehand: another thread may have taken the answers."""
+    if knows := isinstance(oracle, ChecksLabels):
+        oracle.ask(queries)
+    return knows
 
 
 def _is_wanted(answer: Answer, asked: Collection[str], hears: bool) -> bool:

@@ -1,5 +1,6 @@
 import itertools
 import multiprocessing
+import time
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -304,6 +305,30 @@ def test_strategies_that_start_warm_share_a_random_start_set(world):
     results = world.experiment(strategy=warm, seed=5).run(world.oracle, **SCHEDULE)
     assert results[0].ids == random[0].ids
     assert results[1].ids != random[1].ids
+
+
+class SharedOracle:
+    """An oracle from which another thread, which asks for other images, now and then takes all answers."""
+
+    def __init__(self, inner):
+        self.inner, self.spec, self.polls = inner, inner.spec, 0
+
+    def ask(self, queries):
+        self.inner.ask(queries)
+
+    def poll(self):
+        self.polls += 1
+        answers = list(self.inner.poll())
+        yield from answers if self.polls % 2 == 0 else ()
+
+    def check_labels(self, pool, report=None):
+        self.inner.check_labels(pool)
+
+
+def test_experiments_in_several_threads_share_an_oracle(world, monkeypatch):
+    expected = outcome(world.experiment().run(world.oracle, test=world.test, **SCHEDULE))
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("its answers are there after another question"))
+    assert outcome(world.experiment().run(SharedOracle(world.oracle), test=world.test, **SCHEDULE)) == expected
 
 
 @dataclass(frozen=True)
