@@ -1,21 +1,27 @@
-"""Code of the user that was edited while a record was continued: it is named, and the record keeps the date.
+"""Code and parameters of the user that were changed while a record was continued: they are named, with the date.
 
 The record of rounds that were made by different code looks like that of one experiment. Edits are allowed, because only
-the user knows whether they matter.
+the user knows whether they matter. So are other parameters of an object that the experiment has, such as those of an
+estimator of scikit-learn after ``set_params``; a process that opens the record with them is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+import sys
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from operator import attrgetter
 from typing import Any
 
 from alkit._logs import logger
 from alkit.configuration.definitions import definitions_of
-from alkit.configuration.forms import written_form
+from alkit.configuration.forms import Written, written_form
+from alkit.errors import one_line
 from alkit.experiment.parts import Parts
 from alkit.pools.base import Subset
-from alkit.record.changing import dated
-from alkit.record.facts import CODE
+from alkit.record.changing import changed_settings, dated
+from alkit.record.facts import CODE, PARAMETERS
 from alkit.values.shown import count
 
 log = logger(__name__)
@@ -44,17 +50,21 @@ def code_of_parts(parts: Parts) -> dict[str, dict[str, str]]:
 
 
 def note_edits(parts: Parts) -> None:
-    """Warn of code that was edited since the record was last continued, and record that it was.
+    """Warn of code and parameters that were changed since the record was last continued, and record that they were.
 
     The caller holds the record's lock.
     """
-    if not (now := code_of_parts(parts)):
-        return
     before = parts.store.fact(CODE) or {}
+    now, former = code_of_parts(parts), before.get(PARAMETERS, {})
+    if former != (others := _other_parameters(parts)):
+        now[PARAMETERS] = others
     if (after := {**before, **now}) == before:
         return
-    lines = [line for name in now if name in before and (line := _difference(name, before[name], now[name]))]
-    facts: dict[str, Any] = {CODE: lambda former: after}
+    code = [name for name in now if name in before and name != PARAMETERS]
+    lines = [line for name in code if (line := _difference(name, before[name], now[name]))]
+    lines += [f"{name}: {text}," for name, text in others.items() if former.get(name) != text]
+    lines += [f"{name}: as recorded again," for name in former if name not in others]
+    facts: dict[str, Any] = {CODE: lambda recorded: after}
     if lines and parts.store.queries():
         rounds = parts.store.rounds()
         when = f"after round {rounds[-1].round}" if rounds else "before the first round"
@@ -63,6 +73,41 @@ def note_edits(parts: Parts) -> None:
         for line in lines:
             log.warning("%s; the record names it", line)
     parts.store.revise_queries([], facts)
+
+
+def _other_parameters(parts: Parts) -> dict[str, str]:
+    """Return how parameters of the learner and the strategies differ from those of the record, by their names."""
+    if (form := parts.settings.agreed.form) is None:
+        return {}
+    own = {"learner": parts.learner, "strategy": parts.strategy, "initial": parts.initial}
+    names = [name for name in own if form.get(name) is not None]
+    then, now = {name: form[name] for name in names}, {name: written_form(own[name]) for name in names}
+    lines = [] if then == now else changed_settings(_without_state(then), _without_state(now))
+    return {name: one_line(text, 200) for name, _, text in (line.partition(": ") for line in lines)}
+
+
+def _without_state(form: Written) -> Written:
+    """Return a written form without the attributes of objects that are no parameters, such as counters."""
+    if isinstance(form, list):
+        return [_without_state(entry) for entry in form]
+    if not isinstance(form, dict):
+        return form
+    if isinstance(given := form.get("with"), dict) and (names := _parameters(form.get("opaque"))) is not None:
+        form = {**form, "with": {name: entry for name, entry in given.items() if name in names}}
+    return {name: _without_state(entry) for name, entry in form.items()}
+
+
+def _parameters(address: object) -> Collection[str] | None:
+    """Return the parameters of a class that has no written form of its own; None if all that is written counts."""
+    module, _, name = str(address).partition(":")
+    thing: object = None
+    with suppress(AttributeError):
+        thing = attrgetter(name)(sys.modules[module]) if module in sys.modules else None
+    if not isinstance(thing, type) or thing.__module__ == "numpy" or hasattr(thing, "get_params"):
+        return None if thing is not None or address is None else ()
+    with suppress(TypeError, ValueError):
+        return inspect.signature(thing).parameters
+    return ()
 
 
 def _difference(part: str, before: Mapping[str, str], now: Mapping[str, str]) -> str:

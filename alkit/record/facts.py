@@ -19,6 +19,9 @@ QUEUE = "queue"
 CODE = "code"
 """Name of the fact that holds digests of the user's code behind each part, by address, and versions of its packages."""
 
+PARAMETERS = "parameters"
+"""Name beside those of parts in the fact :data:`CODE`: which parameters differ now from those recorded, and how."""
+
 PIXELS = "pixels"
 """Name of the fact that holds the type of the pool's pixels before they are scaled, by its text in NumPy, or None."""
 

@@ -9,9 +9,11 @@ import time
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 import alkit
 from alkit.configuration import start
+from alkit.errors import ResumeError
 from alkit.record import Store
 
 CODE = """
@@ -69,3 +71,41 @@ def test_an_edited_helper_of_the_strategy_is_named_once_with_the_round(campaign,
 def test_code_that_nothing_refers_to_may_change(campaign):
     campaign(CODE)
     assert campaign(CODE.replace("return 1", "return 2")) == []
+
+
+class Mine:
+    """A strategy that is no dataclass, with a parameter and a counter."""
+
+    starts_cold = True
+
+    def __init__(self, last):
+        self.last, self.calls = last, 0
+
+    def select(self, view, n, rng):
+        self.calls += 1
+        return alkit.Selection(view.candidates[-n:] if self.last else view.candidates[:n])
+
+
+def test_parameters_that_are_changed_while_the_experiment_is_open_are_named(tmp_path, caplog):
+    estimator, strategy = LogisticRegression(C=1.0), Mine(last=False)
+    pool = alkit.ArrayPool(np.arange(12, dtype=np.uint8)[:, None, None] * np.ones((8, 8), np.uint8))
+    classes = alkit.LabelSpec(("a", "b"), per="image")
+    store = Store(tmp_path / "r.db")
+    experiment = alkit.Experiment(pool, alkit.EstimatorLearner(estimator), strategy, store, classes=classes)
+
+    def go_on():
+        experiment.tell({id: int(id) % 2 for id in experiment.ask(2)})
+        experiment.fit()
+        return [line for entry in store.fact("changes") or () for line in entry["changed"]]
+
+    assert (go_on(), go_on()) == ([], [])
+    estimator.set_params(C=0.5)
+    named = ["learner.estimator.C: recorded 1.0, now 0.5, after round 1"]
+    assert (go_on(), go_on()) == (named, named)
+    assert f"{named[0]}; the record names it" in caplog.text
+    estimator.set_params(C=1.0)
+    strategy.last = True
+    more = ["strategy.last: recorded False, now True", "learner.estimator.C: as recorded again"]
+    assert go_on() == [*named, *(f"{line}, after round 3" for line in more)]
+    with pytest.raises(ResumeError, match=r"strategy\.last: recorded False, now True"):
+        alkit.Experiment(pool, alkit.EstimatorLearner(estimator), strategy, store, classes=classes)
