@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from alkit.evaluation.meanings import falls
 from alkit.report.audit import audited_history
 from alkit.report.truth import by_truth
+from alkit.values.audit import AuditFigures
 from alkit.values.rounds import RoundResult
 
 
@@ -15,7 +16,7 @@ def best_round(rounds: Sequence[RoundResult], directions: Mapping[str, bool] | N
 
     Only rounds that were measured as the last one was are compared: on a test set with the same labels, on labels held
     out, or on the audit set, there by the gains on the images of both rounds
-    (:func:`alkit.report.audit.audited_history`).
+    (:func:`alkit.report.audit.audited_history`). A metric without such gains is compared on the same images only.
 
     Parameters
     ----------
@@ -36,7 +37,13 @@ def best_round(rounds: Sequence[RoundResult], directions: Mapping[str, bool] | N
     how, name = measured[-1].measured_on, next(iter(measured[-1].metrics))
     alike: Sequence[RoundResult] = [result for result in measured if result.measured_on == how]
     if how == "audit set":
-        alike = audited_history(alike)
+        compared, last_audit = audited_history(alike), measured[-1].audit
+        alike = compared if name in compared[-1].metrics else [one for one in alike if _same(one.audit, last_audit)]
     lower = falls(name, directions)
     known = [result for result in alike if name in result.metrics]
     return min(known, key=lambda result: result.metrics[name] if lower else -result.metrics[name]).round
+
+
+def _same(one: AuditFigures | None, other: AuditFigures | None) -> bool:
+    """Whether figures were measured on the same images of the audit set, by the same labels."""
+    return one is not None and other is not None and one.measured_alike(other) == {*one.ids, *other.ids}

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 from commandline import alkit as run
+from sklearn.ensemble import RandomForestClassifier
 
 import alkit
 from alkit.errors import ConfigurationError, QueryError
@@ -143,6 +144,27 @@ def test_rounds_on_the_audit_set_are_compared_by_images_that_both_were_measured_
     worse = measured(2, a=0.9, b=0.6, c=0.5)
     assert best_round([easy, better, worse]) == 1
     assert best_round([alkit.RoundResult(0, (), 9, {"dice": 0.99}, n_held_out=2), better, worse]) == 1
+
+
+def test_figures_of_the_audit_set_without_gains_are_compared_on_the_same_images():
+    def measured(number, value, ids, labels=()):
+        return alkit.RoundResult(number, (), number, {"ece": value}, audit=AuditFigures({}, 3, 9, ids, labels=labels))
+
+    one, two, three = measured(0, 0.1, ("a",)), measured(1, 0.3, ("a", "b")), measured(2, 0.4, ("a", "b"))
+    assert best_round([one]) == 0
+    assert best_round([one, two, three]) == 1
+    assert best_round([measured(0, 0.2, ("a",), ("x",)), measured(1, 0.3, ("a",), ("y",))]) == 1
+
+
+def test_the_best_model_is_kept_if_one_class_of_the_audit_set_is_known(tmp_path):
+    learner = alkit.EstimatorLearner(RandomForestClassifier(2))
+    classes = alkit.LabelSpec(("a", "b"), per="image")
+    given = {"classes": classes, "keep": "best", "audit": 3}
+    experiment = alkit.Experiment(POOL, learner, alkit.strategy("random"), tmp_path / "r.db", **given)
+    for number in range(3):
+        experiment.tell({id: int(id) % 2 for id in experiment.ask(3)})
+        assert experiment.fit().audit.measured == number + 1
+    assert len(Store(tmp_path / "r.db").models()) in (1, 2)
 
 
 def test_the_command_line_exports_the_model_of_a_round(tmp_path, capsys):
