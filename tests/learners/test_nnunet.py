@@ -304,6 +304,8 @@ STRANGE = {
     "channel_names": [{}, []],
     "configurations": [{}, {"2d": {}, "3d_fullres": {}}, []],
     "inherits_from": ["3d_fullres"],
+    "spacing": [[1e-4, 1e-4], 1, [1, 1, 1]],
+    "patch_size": [[10**6, 10**6], [0, 8], 8, ["a", "b"]],
 }
 
 
@@ -327,6 +329,18 @@ def test_a_stored_model_names_only_parts_of_a_unet_of_nnunet(key):
             changed["plans"]["configurations"]["2d"][key] = value
         with pytest.raises(ConfigurationError, match="the stored model, dumped, cannot be read"):
             read_model(model(changed).dumps(), Placement())
+
+
+def test_a_network_is_not_made_far_larger_than_its_stored_weights():
+    weights = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.InstanceNorm2d(8, affine=True)).state_dict()
+    with driver.bounded(weights):
+        torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.InstanceNorm2d(8, affine=True))
+    for make in (
+        lambda: torch.nn.Conv2d(9000, 9000, 3),
+        lambda: [torch.nn.Conv2d(3, 8, 3) for _ in range(10**5)],
+    ):
+        with pytest.raises(RuntimeError, match="far larger than its stored weights"), driver.bounded(weights):
+            make()
 
 
 def test_damaged_bytes_are_refused():

@@ -10,6 +10,7 @@ import hashlib
 import importlib.metadata
 import inspect
 import json
+import math
 import os
 import random
 import shutil
@@ -17,7 +18,7 @@ import sys
 import threading
 import zlib
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,12 @@ DATASET = 1
 """Number of the only data set in the folders of a job."""
 
 PLANS = "nnUNetPlans"
+
+FLOOR, TIMES = 2**26, 8
+"""A network may take so many bytes while it is made, and so many for each byte of its stored weights."""
+
+FEW, EACH = 10**4, 100
+"""It may call so many functions of torch, and so many for each tensor of its weights."""
 
 INTENSITIES = 10**6
 """Number of pixels for the statistics of intensities, which only CT images need: nnU-Net takes 100 times as many."""
@@ -210,6 +217,31 @@ def trainer_class(name: str) -> Any:
     return found
 
 
+def bounded(weights: dict[str, Any]) -> AbstractContextManager[Any]:
+    """Return a block in which a network is made: its plans, which a stranger may have written, can state any size.
+
+    A :class:`RuntimeError` is raised as soon as the network takes far more memory, or has far more parts, than its
+    stored weights justify.
+    """
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Bounded(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        def __init__(self) -> None:
+            super().__init__()  # type: ignore[no-untyped-call]
+            self.bytes = FLOOR + TIMES * sum(value.nbytes for value in weights.values())
+            self.calls = FEW + EACH * len(weights)
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            self.calls -= 1
+            if args and isinstance(args[0], list | tuple) and all(isinstance(side, int) for side in args[0]):
+                self.bytes -= 4 * math.prod(args[0])
+            if min(self.bytes, self.calls) < 0:
+                raise RuntimeError("the network in the plans is far larger than its stored weights")
+            return func(*args, **(kwargs or {}))
+
+    return Bounded()
+
+
 def serve(job: dict[str, Any], tell: Tell) -> None:
     """Predict images by all models of a job: one request, a line of JSON with two paths, for each batch."""
     import numpy as np
@@ -221,14 +253,15 @@ def serve(job: dict[str, Any], tell: Tell) -> None:
     device, facts = device_of(job), json.loads((Path(job["folder"]) / "facts.json").read_text("utf-8"))
     dataset, plans = facts["dataset"], PlansManager(facts["plans"])
     configuration, labels = plans.get_configuration("2d"), plans.get_label_manager(dataset)
-    network = trainer_class(facts["trainer"]).build_network_architecture(
-        plans,
-        configuration,
-        len(dataset["channel_names"]),
-        labels.num_segmentation_heads,
-        enable_deep_supervision=False,
-    )
     members = [torch.load(path, map_location="cpu", weights_only=True) for path in job["weights"]]
+    with bounded(members[0]):
+        network = trainer_class(facts["trainer"]).build_network_architecture(
+            plans,
+            configuration,
+            len(dataset["channel_names"]),
+            labels.num_segmentation_heads,
+            enable_deep_supervision=False,
+        )
     predictor = nnUNetPredictor(
         perform_everything_on_device=device.type == "cuda",
         use_mirroring=facts["mirroring"] is not None,

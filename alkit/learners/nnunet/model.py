@@ -28,6 +28,9 @@ from alkit.values.label_spec import Images
 FACTS = "nnunet"
 """Entry of the metadata with the plans and the description of the data set."""
 
+LONGEST_SIDE = 2**13
+"""Greatest number of pixels of a side of a patch, to which images are filled up."""
+
 BYTES = 256 * 2**20
 """Bytes of the probabilities of all members in one batch."""
 
@@ -284,6 +287,13 @@ def strange_name(facts: Mapping[str, Any]) -> str:
     configurations = plans.get("configurations")
     if not isinstance(configurations, dict) or set(configurations) != {"2d"}:
         return "other configurations than 2d"
+    if not isinstance(configurations["2d"], dict):
+        return "no configuration"
+    spacing, patch = (configurations["2d"].get(key, [1, 1]) for key in ("spacing", "patch_size"))
+    if spacing != [1, 1]:  # nnU-Net would enlarge the images
+        return f"a spacing {str(spacing)[:80]}"
+    if not (isinstance(patch, list) and all(type(side) is int and 0 < side <= LONGEST_SIDE for side in patch)):
+        return f"a patch {str(patch)[:80]}"
     return _strange_name_in(plans, "plans")
 
 
