@@ -255,7 +255,8 @@ def test_a_killed_training_begins_again_if_its_code_has_changed(tmp_path):
 def facts():
     architecture = {
         "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
-        "arch_kwargs": {"conv_op": "torch.nn.modules.conv.Conv2d", "dropout_op": None, "nonlin": "torch.nn.LeakyReLU"},
+        "arch_kwargs": {"conv_op": "torch.nn.modules.conv.Conv2d", "dropout_op": None, "nonlin": "torch.nn.LeakyReLU"}
+        | {"n_stages": 4},
         "_kw_requires_import": ["conv_op", "dropout_op", "nonlin"],
     }
     plans = {
@@ -305,6 +306,7 @@ STRANGE = {
     "configurations": [{}, {"2d": {}, "3d_fullres": {}}, []],
     "inherits_from": ["3d_fullres"],
     "spacing": [[1e-4, 1e-4], 1, [1, 1, 1]],
+    "n_stages": [10**10, True, "a"],
     "patch_size": [[10**6, 10**6], [0, 8], 8, ["a", "b"]],
 }
 

@@ -31,6 +31,9 @@ FACTS = "nnunet"
 LONGEST_SIDE = 2**13
 """Greatest number of pixels of a side of a patch, to which images are filled up."""
 
+MOST_STAGES = 100
+"""Greatest number of stages of a network: nnU-Net makes lists of this length before it makes layers."""
+
 BYTES = 256 * 2**20
 """Bytes of the probabilities of all members in one batch."""
 
@@ -324,6 +327,8 @@ def _strange_network(architecture: Mapping[str, Any]) -> str:
     imported = architecture.get("_kw_requires_import")
     if name not in ARCHITECTURES or not isinstance(arguments, dict) or not isinstance(imported, Sequence):
         return f"a network {str(name)[:80]!r}"
+    if not (type(stages := arguments.get("n_stages", 1)) is int and stages <= MOST_STAGES):
+        return f"{str(stages)[:80]} stages"
     for key in imported:
         layer = arguments.get(key)
         if layer is not None and not (isinstance(layer, str) and re.fullmatch(LAYER, layer, re.ASCII)):
