@@ -21,6 +21,9 @@ MOST_PEOPLE = len(LINE_COLOURS) - 1
 MOST_DAYS = 45
 """Greatest number of days with their own bar; a longer campaign is shown by weeks."""
 
+MOST_BARS = 150
+"""Greatest number of bars; those of a still longer campaign stand for several times four weeks."""
+
 FEW_BARS = 6
 """With at most so many bars, each has its date below it."""
 
@@ -102,7 +105,7 @@ def _chart(labels: Sequence[Given]) -> Picture:
     ranked = [who for who, _ in sorted(by_person.items(), key=lambda entry: (-entry[1], entry[0]))]
     named = ranked if len(ranked) <= MOST_PEOPLE else [*ranked[:MOST_PEOPLE], OTHERS]
     days = (labels[-1].at.date() - labels[0].at.date()).days + 1
-    step = 1 if days <= MOST_DAYS else 7 if days <= 7 * MOST_DAYS else 28
+    step = 1 if days <= MOST_DAYS else 7 if days <= 7 * MOST_DAYS else 28 * -(-days // (28 * MOST_BARS))
     begin = labels[0].at.date()
     begin -= timedelta(days=begin.weekday() if step > 1 else 0)
 
@@ -132,7 +135,7 @@ def _chart(labels: Sequence[Given]) -> Picture:
     axes.grid(axis="y", alpha=0.3)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    unit = {1: "day", 7: "week", 28: "four weeks"}[step]
+    unit = {1: "day", 7: "week", 28: "four weeks"}.get(step, f"{step // 7} weeks")
     axes.set_ylabel(f"labels per {unit}", fontsize=11)
     axes.tick_params(labelsize=10.5)
     if len(named) > 1:

@@ -3,7 +3,7 @@
 import re
 import shutil
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from html.parser import HTMLParser
 from unittest.mock import patch
@@ -18,7 +18,7 @@ from alkit.pages.campaign import Wishes, gather
 from alkit.pages.curve import Point
 from alkit.pages.map import MOST_NEIGHBOURS, make_map
 from alkit.pages.page import campaign_html, is_page
-from alkit.pages.progress import progress
+from alkit.pages.progress import MOST_BARS, Given, _chart, progress
 from alkit.record import Store
 
 HOSTILE = "<script>alert('&')</script>"
@@ -224,6 +224,15 @@ def test_days_are_those_of_the_readers_time_zone(folder):
     told = [progress(one)[0].text for one in (later, earlier)]
     store.close()
     assert told[0] != told[1]
+
+
+@pytest.mark.parametrize(("years", "unit"), [(0, "day"), (1, "four weeks"), (11, "four weeks"), (9000, "3132 weeks")])
+def test_a_campaign_of_thousands_of_years_has_no_more_bars_than_others(years, unit):
+    """A stranger's record can have such times, and so has one of a computer whose clock was wrong."""
+    labels = [Given("ann", datetime(900 + at, 3, 1, tzinfo=UTC), label=True) for at in (0, years)]
+    picture = _chart(labels)
+    assert picture.alt.startswith(f"Labels per {unit}: ")
+    assert sum(len(bars) for bars in picture.figure.axes[0].containers) <= MOST_BARS + 1
 
 
 def test_pictures_beyond_the_greatest_size_are_left_out_and_counted(folder):
