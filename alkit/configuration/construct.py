@@ -9,8 +9,8 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from types import ModuleType
 from typing import Any
@@ -70,8 +70,12 @@ def build(form: Written, role: str, typed: type[Any] | None = None) -> Any:
     Traceback (most recent call last):
     alkit.errors.ConfigurationError: os:system is not a learner that a record may name
     """
-    find = functools.partial(find_registered, typed=typed)
-    return _build(form, role, functools.cache(find))  # a lookup reads the metadata of all plugins
+    find = functools.cache(functools.partial(find_registered, typed=typed))  # it reads the metadata of all plugins
+    if isinstance(form, Mapping):
+        return _build(form, role, find)
+    with _not_too_deep():
+        _prepare(form, role, "", find)  # whose refusal says more
+    raise _refusal("", f"a value of the type {type(form).__name__} is not a {role} that a record may name")
 
 
 @checked
@@ -94,8 +98,14 @@ def rebuild(form: Written, packages: Collection[str] = ("alkit",)) -> Any:
 
 
 def _build(form: Written, role: str, find: Find) -> Any:
-    try:
+    with _not_too_deep():
         return _prepare(form, role, "", find)()
+
+
+@contextmanager
+def _not_too_deep() -> Iterator[None]:
+    try:
+        yield
     except RecursionError as reason:
         raise ConfigurationError("the written form is nested too deeply") from reason
 

@@ -10,18 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from alkit._reading.arrays import MOST_PACKED, SMALL, check_elements, first_line, read_arrays
-from alkit.errors import AlkitError, ConfigurationError, DataError, MissingDependencyError
-from alkit.features.gathered import Gathered
+from alkit._reading.arrays import check_elements, first_line, read_arrays
+from alkit.errors import AlkitError, ConfigurationError, DataError
+from alkit.features._parquet import read_parquet
 
 Table = npt.NDArray[Any]
 """Features ``(n, d)`` of any real type."""
-
-AT_ONCE = 1024
-"""Rows of a Parquet file that are read at once."""
-
-FEW = 10**6
-"""Number of rows that a Parquet file of any size may have."""
 
 
 def sibling_of(path: Path) -> Path:
@@ -93,7 +87,7 @@ def read_embeddings(path: Path, ids: Sequence[str] | None) -> tuple[Table, Seque
                 raise DataError(f"{path} must have the arrays features and ids", got=f"no {lacking[0]}")
             table, found = arrays["features"], _texts(arrays["ids"], path)
         elif start[:4] == b"PAR1":
-            table, found = _read_parquet(path)
+            table, found = read_parquet(path)
         else:
             raise DataError(f"{path} must be a .npy, .npz or Parquet file", got=f"a file that begins with {start!r}")
     if table.ndim != 2 or 0 in table.shape or table.dtype.kind not in "fiu":
@@ -115,90 +109,6 @@ def _texts(array: Table, path: Path) -> list[str]:
         )
     texts: list[str] = array.tolist()
     return texts
-
-
-def _read_parquet(path: Path) -> tuple[Table, list[str]]:
-    try:
-        from pyarrow import ArrowException, parquet
-    except ImportError as reason:
-        raise MissingDependencyError(
-            f"{path} needs pyarrow, which is not installed", hint='pip install "alkit[parquet]"'
-        ) from reason
-    ids: list[str] = []
-    gathered = Gathered()
-    try:
-        with parquet.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            if "id" not in names or len(names) < 2 or len(set(names)) < len(names):
-                raise DataError(
-                    f"{path} must have a column id, and a column features or one column for each feature",
-                    got=f"the columns {', '.join(map(repr, names[:9]))}",
-                )
-            columns = ["features"] if "features" in names else [name for name in names if name != "id"]
-            _check_columns(file, columns, path)
-        width = None
-        with parquet.ParquetFile(path, read_dictionary=["id"]) as file:
-            for batch in file.iter_batches(AT_ONCE, columns=["id", *columns]):
-                own = _ids(batch.column("id"))
-                rows = _columns(batch, columns, own, width, path)
-                ids += own
-                width = rows.shape[1]
-                gathered.append(rows)
-    except ArrowException as reason:
-        raise DataError(f"{path} cannot be read as a Parquet file ({first_line(reason)})") from reason
-    return gathered.array(), ids
-
-
-def _check_columns(file: Any, columns: Sequence[str], path: Path) -> None:
-    """Check the types of the columns of features, and that there are not more rows than different ids can take."""
-    from pyarrow import types
-
-    for name in columns:
-        declared = file.schema_arrow.field(name).type
-        inner = declared
-        if name == "features":
-            lists = (types.is_list, types.is_large_list, types.is_fixed_size_list)
-            inner = declared.value_type if any(is_one(declared) for is_one in lists) else None
-        if inner is None or not any(
-            is_one(inner) for is_one in (types.is_floating, types.is_integer, types.is_decimal)
-        ):
-            raise DataError(
-                f"the column {name} in {path} must hold {'lists of ' * (name == 'features')}real numbers",
-                got=f"the type {str(declared)[:100]}",
-            )
-    rows, size = file.metadata.num_rows, path.stat().st_size
-    if rows > FEW + 10 * size:
-        raise DataError(f"{path} must have one row for each image", got=f"{rows} rows in {size} bytes")
-    groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
-    every = [group.column(place) for group in groups for place in range(group.num_columns)]
-    parts = [part for part in every if part.path_in_schema.partition(".")[0] in ("id", *columns)]
-    bytes = sum(max(part.total_uncompressed_size, 4 * part.num_values) for part in parts)
-    if bytes > SMALL + MOST_PACKED * size:  # equal numbers take no place in a file
-        raise DataError(f"{path} unpacks to {bytes} bytes", got=f"{size} bytes", hint="write it as .npy")
-
-
-def _ids(column: Any) -> list[Any]:
-    """Return the ids in a column, equal ones as one object: a file can have a long one in many rows."""
-    if not hasattr(column, "dictionary"):
-        found: list[Any] = column.to_pylist()
-        return found
-    texts = column.dictionary.to_pylist()
-    return [None if place is None else texts[place] for place in column.indices.to_pylist()]
-
-
-def _columns(batch: Any, columns: Sequence[str], ids: Sequence[object], width: int | None, path: Path) -> Table:
-    """Return the features in some rows of a Parquet file, float32."""
-    if columns == ["features"]:
-        from pyarrow import compute
-
-        lists = batch.column("features")
-        lengths = compute.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False)
-        for id, length in zip(ids, lengths.tolist(), strict=True):
-            if length != (width := length if width is None else width):
-                raise DataError(f"{path} must have features of one length", got=f"{length} of {id!r}, {width} before")
-        flat: Table = lists.flatten().to_numpy(zero_copy_only=False)
-        return flat.astype(np.float32).reshape(len(lists), -1)
-    return np.stack([batch.column(name).to_numpy(zero_copy_only=False).astype(np.float32) for name in columns], axis=1)
 
 
 @contextmanager

@@ -73,7 +73,8 @@ def _is_configuration(value: Any) -> bool:
 
 
 def _is_declared(value: Any) -> bool:
-    return isinstance(value, dict) and {"pool", "learner", "strategy"} <= value.keys() and _has_terms(value)
+    needed = {"pool", "learner", "strategy", "initial", "terms"}
+    return isinstance(value, dict) and needed <= value.keys() and _has_terms(value)
 
 
 def _has_terms(value: dict[str, Any]) -> bool:

@@ -178,6 +178,6 @@ def _id_in(contents: Iterable[Content]) -> str | None:
     """Return the id of the record's files elsewhere, which the first of some contents has that has one."""
     for content in contents:
         if (row := content["facts"].get((ELSEWHERE,))) is not None:
-            with suppress(ValueError):
+            with suppress(ValueError, RecursionError):
                 return str(json.loads(row["value"]))
     return None

@@ -274,6 +274,13 @@ def test_a_malformed_form_is_an_error_of_alkit(form):
             build(form, role)
 
 
+@pytest.mark.parametrize("role", ["pool", "learner", "strategy", "metric", "set of terms"])
+@pytest.mark.parametrize("form", [None, True, 3, 1.5, "a", [], [3]])
+def test_a_plain_value_is_no_part_of_an_experiment(form, role):
+    with pytest.raises(ConfigurationError, match=f"is not a {role} that a record may name"):
+        build(form, role)
+
+
 def test_an_opaque_part_is_refused_by_its_name():
     inside = {"opaque": "sklearn.svm:SVC", "with": {"named": "os:system"}}
     for form in (inside, [inside], {"partial": inside, "args": [], "with": {}}):

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import os
+import sys
 import zipfile
 from datetime import date
 from pathlib import Path
@@ -13,11 +14,12 @@ import pytest
 from parts import CLASSES, MeanLearner
 
 import alkit
+from alkit._reading.apart import Apart
 from alkit.configuration import named_files
 from alkit.configuration.construct import build
 from alkit.configuration.forms import written_form
 from alkit.errors import ConfigurationError, DataError, ResumeError
-from alkit.features import Embeddings, gathered
+from alkit.features import Embeddings, _parquet, gathered
 
 IDS = [f"{number:02}" for number in range(30)]
 ROWS = np.random.default_rng(0).standard_normal((30, 4)).astype(np.float32)
@@ -328,6 +330,41 @@ def test_a_small_file_that_unpacks_to_very_much_is_refused_before_it_is_read(tmp
     parquet.write_table(pa.concat_tables([table] * 5), tmp_path / "rows.parquet", compression="zstd")
     with pytest.raises(DataError, match=r"rows\.parquet unpacks to 40\d+ bytes"):
         rows_of(Embeddings(tmp_path / "rows.parquet"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux enforces a limit of memory")
+def test_a_file_that_lies_about_what_it_unpacks_to_takes_no_more_memory(tmp_path):
+    """21 KB took 3.7 GB."""
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    path, ids = tmp_path / "rows.parquet", ["a" * 10**7 + name for name in IDS]
+    table = pa.table({"id": pa.array(ids, pa.large_string()), "features": [[1.0, 2.0]] * 30})
+    parquet.write_table(table, path, compression="zstd", write_statistics=False)
+    content = path.read_bytes()
+    stated = varint(2 * parquet.read_metadata(path).row_group(0).column(0).total_uncompressed_size)
+    assert content.count(stated) == 1
+    path.write_bytes(content.replace(stated, bytes([0x90, *[0x80] * (len(stated) - 2), 0])))
+    assert parquet.read_metadata(path).row_group(0).column(0).total_uncompressed_size == 8
+    with pytest.raises(DataError, match=r"rows\.parquet (unpacks to more than|cannot be read)"):
+        rows_of(Embeddings(path))
+
+
+def varint(number):
+    """Return a number as Thrift writes it."""
+    more, found = number, []
+    while more:
+        found.append(more & 127 | 128)
+        more >>= 7
+    return bytes([*found[:-1], found[-1] & 127])
+
+
+def test_a_file_that_ends_the_process_of_pyarrow_is_an_error(tmp_path, monkeypatch):
+    """A damaged histogram of levels ended the program."""
+    pytest.importorskip("pyarrow")
+    monkeypatch.setattr(_parquet, "_worker", Apart("alkit.features.curves"))  # it answers nothing
+    with pytest.raises(DataError, match="cannot be read as a Parquet file \\(pyarrow ended"):
+        rows_of(Embeddings(lists(tmp_path)))
 
 
 def test_ids_that_take_no_bytes_are_refused_before_they_are_made(tmp_path):

@@ -11,8 +11,10 @@ import pytest
 import alkit
 from alkit.record import Store, tables
 from alkit.record.digests import digest
+from alkit.record.elsewhere import ELSEWHERE
 from alkit.record.facts import has_form
 from alkit.record.label_files import fit_of
+from alkit.record.remains import _id_in
 from alkit.record.row_form import can_hold
 from alkit.record.settings import Settings
 from alkit.values.audit import is_written_interval
@@ -125,3 +127,15 @@ def test_numbers_beyond_all_floats_are_not_what_alkit_writes():
     assert not is_written_interval([number, None, None, 1, 1, 0.95])
     assert not has_form("people", {"shares": {"ann": number}, "wanted": {}, "days": None, "since": [0, 0]})
     assert not has_form("label_qualities", {"key": "a", "folds": 2, "qualities": {"a": number}})
+
+
+@pytest.mark.parametrize("name", ["pool", "learner", "strategy", "initial", "terms"])
+def test_a_declaration_without_a_part_is_not_what_alkit_writes(name):
+    terms = {"is": "alkit.record:Terms", "with": {}}
+    declared = {"pool": {}, "learner": {}, "strategy": {}, "initial": {}, "terms": terms}
+    assert has_form("declared", declared)
+    assert not has_form("declared", {part: form for part, form in declared.items() if part != name})
+
+
+def test_a_place_that_is_nested_very_deeply_is_none():
+    assert _id_in([{"facts": {(ELSEWHERE,): {"name": ELSEWHERE, "value": "[" * 10**5}}}]) is None
