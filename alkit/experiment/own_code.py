@@ -54,17 +54,19 @@ def note_edits(parts: Parts) -> None:
 
     The caller holds the record's lock.
     """
-    before = parts.store.fact(CODE) or {}
-    now, former = code_of_parts(parts), before.get(PARAMETERS, {})
-    if former != (others := _other_parameters(parts)):
-        now[PARAMETERS] = others
-    if (after := {**before, **now}) == before:
+    lines: list[str] = []
+    facts: dict[str, Any] = {}
+    before, now = parts.store.fact(CODE) or {}, code_of_parts(parts)
+    if (after := {**before, **now}) != before:
+        facts[CODE] = lambda recorded: after
+        lines += [line for name in now if name in before and (line := _difference(name, before[name], now[name]))]
+    former, others = parts.store.fact(PARAMETERS) or {}, _other_parameters(parts)
+    if others != former:
+        facts[PARAMETERS] = lambda recorded: others
+        lines += [f"{name}: {text}," for name, text in others.items() if former.get(name) != text]
+        lines += [f"{name}: as recorded again," for name in former if name not in others]
+    if not facts:
         return
-    code = [name for name in now if name in before and name != PARAMETERS]
-    lines = [line for name in code if (line := _difference(name, before[name], now[name]))]
-    lines += [f"{name}: {text}," for name, text in others.items() if former.get(name) != text]
-    lines += [f"{name}: as recorded again," for name in former if name not in others]
-    facts: dict[str, Any] = {CODE: lambda recorded: after}
     if lines and parts.store.queries():
         rounds = parts.store.rounds()
         when = f"after round {rounds[-1].round}" if rounds else "before the first round"

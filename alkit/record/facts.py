@@ -20,7 +20,7 @@ CODE = "code"
 """Name of the fact that holds digests of the user's code behind each part, by address, and versions of its packages."""
 
 PARAMETERS = "parameters"
-"""Name beside those of parts in the fact :data:`CODE`: which parameters differ now from those recorded, and how."""
+"""Name of the fact that holds how parameters of a living object differ from those recorded, by their names."""
 
 PIXELS = "pixels"
 """Name of the fact that holds the type of the pool's pixels before they are scaled, by its text in NumPy, or None."""
@@ -286,6 +286,7 @@ _FORMS: dict[str, Callable[[Any], bool]] = {
     "elsewhere": lambda value: isinstance(value, str) and re.fullmatch("[0-9a-f]{16}", value) is not None,
     "campaign": lambda value: isinstance(value, str),
     CODE: lambda value: isinstance(value, dict) and all(map(_is_texts, value.values())),
+    PARAMETERS: _is_texts,
     "configuration": _is_configuration,
     "declared": _is_declared,
     "directions": _are_directions,

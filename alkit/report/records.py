@@ -15,7 +15,7 @@ from alkit.evaluation.meanings import DIRECTIONS, MEANINGS, METRICS, meanings
 from alkit.record.audit import recorded_audit
 from alkit.record.changing import CHANGES
 from alkit.record.existing import is_there
-from alkit.record.facts import CODE, PARAMETERS
+from alkit.record.facts import CODE
 from alkit.record.grouping import recorded_rules, rules_in_words
 from alkit.record.settings import Settings
 from alkit.record.store import Store
@@ -117,8 +117,7 @@ def _read(path: str | os.PathLike[str]) -> Run:
         }
         declared, seed = settings.declared, settings.seed
         known, falling = store.fact(MEANINGS) or meanings(store.fact(METRICS)), store.fact(DIRECTIONS) or {}
-        rules = recorded_rules(store)
-        code = {part: own for part, own in (store.fact(CODE) or {}).items() if part != PARAMETERS}
+        rules, code = recorded_rules(store), store.fact(CODE) or {}
         changes = tuple(one_line(line, 200) for entry in store.fact(CHANGES) or () for line in entry["changed"])
     run = Run(
         str(path),
