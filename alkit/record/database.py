@@ -158,7 +158,7 @@ class Database:
             A later version of alkit has migrated the record since it was opened.
         """
         self.check_writable()
-        if self._moments.writing and (whole := self._moments.of_this_thread()) is not None:
+        if (whole := self._whole()) is not None:
             with self._part(whole):
                 yield whole
             return
@@ -182,7 +182,7 @@ class Database:
     @contextmanager
     def together(self) -> Iterator[None]:
         """Make all transactions of this thread inside the block one transaction."""
-        if self._moments.writing and self._moments.of_this_thread() is not None:
+        if self.is_together:
             yield
             return
         with self.transaction() as connection:
@@ -192,6 +192,15 @@ class Database:
                 yield
             finally:
                 self._moments.connection, self._moments.writing = before, False
+
+    @property
+    def is_together(self) -> bool:
+        """Whether this thread is inside a block of :meth:`together`."""
+        return self._whole() is not None
+
+    def _whole(self) -> sa.Connection | None:
+        """Return the connection of the one transaction of such a block; None outside."""
+        return self._moments.of_this_thread() if self._moments.writing else None
 
     @contextmanager
     def _part(self, whole: sa.Connection) -> Iterator[None]:

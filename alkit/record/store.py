@@ -391,7 +391,8 @@ class Store:
     def together(self) -> Iterator[None]:
         """Record everything that is changed inside the block at once, or nothing if it ends in an error.
 
-        Nobody else can change the record meanwhile, not even tell an answer, so the block must be short.
+        Nobody else can change the record meanwhile, not even tell an answer, so the block must be short. Steps, such as
+        a training, are refused in it: they delete files that nothing brings back.
 
         Raises
         ------
@@ -400,6 +401,15 @@ class Store:
         """
         with self.exclusive(), self.database.together():
             yield
+
+    def _check_apart(self, name: str) -> None:
+        """Raise a :class:`QueryError` inside a block of :meth:`together`."""
+        if self.database.is_together:
+            raise QueryError(
+                f"{name} was called inside together() of the same record",
+                got="a step, which may delete files that would be missing if the block ended in an error",
+                hint=f"call {name} after the block",
+            )
 
     @checked
     @contextmanager
@@ -416,7 +426,8 @@ class Store:
         Raises
         ------
         QueryError
-            Such a function calls a step itself. It would change what the step around it goes by.
+            Such a function calls a step itself, which would change what the step around it goes by; or this is inside
+            :meth:`together`.
         StoreBusyError
             As for :meth:`exclusive`.
         """
@@ -426,6 +437,7 @@ class Store:
                 got="a call by one of its functions, such as a strategy, a learner, an oracle or a listener",
                 hint=f"call {name} after {around} has returned; such a function works with its arguments alone",
             )
+        self._check_apart(name)
         with self.exclusive():
             self._step.name = name
             try:
@@ -1010,6 +1022,7 @@ class Store:
         StoreBusyError
             Another process has the record open, so that the database cannot be rewritten.
         """
+        self._check_apart("purge()")
         self.database.rewrite_journal()
         with self.database.reading() as connection:
             lines = self.database.position(connection).lines
@@ -1042,6 +1055,7 @@ class Store:
         facts_now:
             Facts to replace in the same transaction, as in :meth:`revise_queries`.
         """
+        self._check_apart("commit_round()")
         name = self.keep(model, ".model")
         with self.database.transaction() as connection:
             known = self.database.rows(connection, rounds, rounds.c.model.is_not(None))

@@ -14,7 +14,7 @@ from filelock import FileLock
 from records import change
 
 from alkit import Query, RoundResult, _files
-from alkit.errors import ResumeError, StoreBusyError, StoreError
+from alkit.errors import QueryError, ResumeError, StoreBusyError, StoreError
 from alkit.record import Recorded, Store
 from alkit.record.database import Database
 
@@ -590,6 +590,23 @@ def test_a_forked_process_uses_the_record_of_its_parent(tmp_path):
     with store.exclusive():
         assert told(locked=True) == "StoreBusyError"
     assert store.fact("locked") is None
+
+
+@pytest.mark.parametrize("work", ["step", "commit_round", "purge"])
+def test_what_deletes_files_is_refused_inside_a_block_that_may_be_undone(tmp_path, work):
+    store = Store(tmp_path / "a.db")
+    calls = {
+        "step": lambda: store.step("fit()").__enter__(),
+        "commit_round": lambda: store.commit_round(RoundResult(0, (), 1, {}, {}), b"", "stamp"),
+        "purge": store.purge,
+    }
+    with store.together():
+        store.declare({"seed": 1})
+        with pytest.raises(QueryError, match=r"was called inside together\(\) of the same record.*after the block"):
+            calls[work]()
+    assert store.fact("seed") == 1
+    with store.step("fit()"):
+        pass
 
 
 def test_what_is_changed_inside_a_block_is_recorded_together_or_not_at_all(tmp_path):
