@@ -22,6 +22,7 @@ from alkit.configuration.loaded_objects import LoadedCode
 from alkit.configuration.versions import to_former
 from alkit.errors import ConfigurationError, DataError, StoreError
 from alkit.features.clustering import kmeans
+from alkit.features.embeddings import FittedEmbeddings
 from alkit.features.gathered import Gathered, Rows
 from alkit.features.row_index import image_digests
 from alkit.features.stored import ReadOnlyCacheError, StoredRows
@@ -106,7 +107,10 @@ class Representations:
         key = _key(extractor)
         if key not in self._features:
             self._features[key] = self._rows(extractor, self.fitted(extractor))
-        return self._features[key]
+        found, fitted = self._features[key], self._fitted.get(key)
+        if isinstance(fitted, FittedEmbeddings) and np.may_share_memory(found, fitted.table):
+            fitted.check_unchanged()
+        return found
 
     def _rows(self, extractor: FeatureExtractor, fitted: FittedExtractor) -> Rows:
         """Return the rows of all images: from a table on disk, if the extractor and the pool can be identified."""

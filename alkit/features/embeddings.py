@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from mmap import mmap
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,6 +17,7 @@ from alkit._logs import logger
 from alkit.arguments.checked import checked
 from alkit.configuration.named_files import find_by_content, is_content_name, name_by_content
 from alkit.errors import ConfigurationError, DataError
+from alkit.features import gathered
 from alkit.features.embedding_files import read_embeddings, read_ids, sibling_of
 from alkit.features.gathered import Gathered, Rows
 from alkit.protocols import Pool
@@ -45,7 +47,8 @@ class Embeddings:
     path:
         The file, one of these:
 
-        - ``.npy``: an array ``(n, d)``. It is mapped into memory and never read whole, so it suits large pools;
+        - ``.npy``: an array ``(n, d)``. A large one is mapped into memory and never read whole, so it suits large
+          pools. It must not be written again meanwhile;
         - ``.npz``: the arrays ``features``, ``(n, d)``, and ``ids``. It is read into memory;
         - ``.parquet``: a column ``id`` and a column ``features`` of lists of one length, or one column for each
           feature. It needs ``pip install "alkit[parquet]"``, and its rows are copied to a temporary file.
@@ -124,6 +127,7 @@ class Embeddings:
             ids = read_ids(place)
         elif self.ids is not None:
             ids = list(self.ids)
+        facts = _facts(file)
         table, found = read_embeddings(file, ids)
         try:
             known = check_ids(found)
@@ -149,16 +153,31 @@ class Embeddings:
             strangers = sorted(rows.keys() - set(wanted))[:FEW]
             log.warning("%s has rows of %d images that the pool does not have, such as %s; they are left out",
                         place, others, _list(strangers))  # fmt: skip
-        return FittedEmbeddings(file, table, rows)
+        return FittedEmbeddings(file, table, rows, facts)
 
 
 @dataclass(frozen=True, eq=False)
 class FittedEmbeddings:
-    """The rows of a file by id."""
+    """The rows of a file by id, and the facts of the file when it was opened."""
 
     file: Path
     table: npt.NDArray[np.generic]
     places: dict[str, int]
+    facts: tuple[int, ...] = ()
+
+    def check_unchanged(self) -> None:
+        """Check that a file that is mapped into memory is still the one that was opened.
+
+        Raises
+        ------
+        ConfigurationError
+            It was written again: its rows would be those of other content, or the program would end.
+        """
+        if _is_mapped(self.table) and self.facts and _facts(self.file) != self.facts:
+            raise ConfigurationError(
+                f"{self.file} has changed since it was opened",
+                hint="write features to a file of another name, and start this program again",
+            )
 
     def features(self, images: Images) -> NoReturn:
         """Raise a :class:`ConfigurationError`: the rows of images are known by their ids only."""
@@ -175,11 +194,14 @@ class FittedEmbeddings:
         DataError
             A row is not finite in float32.
         """
+        self.check_unchanged()
         places = np.fromiter((self.places[id] for id in ids), np.intp, len(ids))
         width = self.table.shape[1]
         in_order = bool((np.diff(places) == 1).all())
-        as_it_is = in_order and self.table.dtype == np.float32 and self.table.flags.c_contiguous
-        gathered = Gathered()
+        # Few rows are copied, so that they stay when the file is written again.
+        is_large = 4 * len(ids) * width > gathered.IN_MEMORY
+        as_it_is = is_large and in_order and self.table.dtype == np.float32 and self.table.flags.c_contiguous
+        copied = Gathered()
         for begin, block in self._blocks(places):
             if not (finite := np.isfinite(block).all(axis=1)).all():
                 id = ids[begin + int(np.argmin(finite))]
@@ -187,9 +209,10 @@ class FittedEmbeddings:
                     f"{self.file} must have finite features, in the range of float32", got=f"others of {id!r}"
                 )
             if not as_it_is:
-                gathered.append(block)
+                copied.append(block)
+        self.check_unchanged()  # while it was read, too
         if not as_it_is:
-            return gathered.array()
+            return copied.array()
         rows: Rows = self.table[places[0] : places[-1] + 1].astype(np.float32, copy=False).reshape(len(ids), width)
         rows.flags.writeable = False
         return rows
@@ -225,6 +248,25 @@ def check_form(arguments: Mapping[str, Any]) -> None:
                 "path",
                 got=repr(value)[:200],
             )
+
+
+def _is_mapped(table: npt.NDArray[np.generic]) -> bool:
+    """Return whether an array is the content of a file that others can write to."""
+    base: object = table
+    while isinstance(base, np.ndarray):
+        if isinstance(base, np.memmap):
+            return True
+        base = base.base
+    return isinstance(base, mmap)
+
+
+def _facts(file: Path) -> tuple[int, ...]:
+    """Return facts of a file that differ after it was written again; none if it is gone."""
+    try:
+        found = file.stat()
+    except OSError:
+        return ()
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
 def _list(ids: Sequence[str]) -> str:

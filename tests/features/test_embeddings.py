@@ -86,6 +86,29 @@ def test_an_npy_file_in_order_is_mapped_and_any_other_goes_to_a_temporary_file(t
         assert isinstance(owner, np.memmap)
 
 
+@pytest.mark.parametrize("is_large", [False, True])
+@pytest.mark.parametrize("after", [ROWS + 1, ROWS[:2]])
+def test_rows_stay_or_are_refused_if_the_file_is_written_again_in_its_place(is_large, after, tmp_path, monkeypatch):
+    """The next selection took the new rows, and fewer of them ended the program."""
+    monkeypatch.setattr(gathered, "IN_MEMORY", 100 if is_large else 10**6)
+    extractor, seen = Embeddings(npy(tmp_path)), []
+
+    def choose(view, n, rng):
+        seen.append(view.features(extractor).copy())
+        return sorted(view.candidates)[:n]
+
+    experiment = alkit.Experiment(pool_of(), MeanLearner(), choose, initial=choose, classes=CLASSES)
+    experiment.tell({id: np.zeros((4, 4), np.uint8) for id in experiment.ask(2)})
+    experiment.fit()
+    np.save(tmp_path / "rows.npy", after)
+    if is_large:
+        with pytest.raises(ConfigurationError, match=r"rows\.npy has changed since it was opened"):
+            experiment.ask(2)
+    else:
+        experiment.ask(2)
+        np.testing.assert_array_equal(seen, [ROWS, ROWS])
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float64, np.int32, np.uint8, ">f4"])
 def test_other_types_of_numbers_are_converted(dtype, tmp_path):
     rows = np.arange(120).reshape(30, 4)
@@ -363,7 +386,7 @@ def test_a_file_that_ends_the_process_of_pyarrow_is_an_error(tmp_path, monkeypat
     """A damaged histogram of levels ended the program."""
     pytest.importorskip("pyarrow")
     monkeypatch.setattr(_parquet, "_worker", Apart("alkit.features.curves"))  # it answers nothing
-    with pytest.raises(DataError, match="cannot be read as a Parquet file \\(pyarrow ended"):
+    with pytest.raises(DataError, match=r"cannot be read as a Parquet file \(pyarrow ended"):
         rows_of(Embeddings(lists(tmp_path)))
 
 
