@@ -7,13 +7,15 @@ from alkit.pools.base import whole_pool
 from alkit.pools.digests import pixel_digest
 from alkit.pools.rows import Rows
 from alkit.pools.sources import ImageFiles
+from alkit.pools.tiles.source import Tiles
 from alkit.protocols import Pool
 
 
 def check_unchanged(pool: Pool, id: str) -> None:
-    """Refuse an image of a folder whose file has other pixels than when the pool was opened.
+    """Refuse an image, or a tile, of a folder whose file has other pixels than when the pool was opened.
 
-    People would label an image that no model sees. A file that was only touched is decoded once more.
+    People would label an image that no model sees, or see the surroundings of another tile. Volumes check that when
+    they are read. A file that was only touched is decoded once more.
 
     Raises
     ------
@@ -22,7 +24,7 @@ def check_unchanged(pool: Pool, id: str) -> None:
     """
     whole = whole_pool(pool)
     rows = getattr(whole, "_kept", None)
-    if not isinstance(rows, Rows) or not isinstance(rows.source, ImageFiles):
+    if not isinstance(rows, Rows) or not isinstance(rows.source, ImageFiles | Tiles):
         return
     (row,) = whole._rows_of([id])
     name, entry = rows.names[row], rows.entries[row]

@@ -101,6 +101,20 @@ def test_a_file_with_a_gap_behind_its_image_is_not_read_to_its_end(tmp_path, mon
         image_file(pool, "b")
 
 
+def test_a_tile_of_an_image_that_was_replaced_since_the_pool_was_opened_is_not_shown(tmp_path):
+    """The tile is that of the former image, and its surroundings would be those of the new one."""
+    pytest.importorskip("zarr")
+    for value in (1, 2):
+        tifffile.imwrite(
+            tmp_path / "a.tif", np.full((64, 64), value, np.uint8), tile=(16, 16), photometric="minisblack"
+        )
+        if value == 1:
+            pool = alkit.TilePool(tmp_path, tile=32, grayscale=True, cache=tmp_path / "cache")
+            assert image_file(pool, pool.ids[0]).content
+    with pytest.raises(ImageError, match=r"a\.tif has changed since the pool was opened"):
+        image_file(pool, pool.ids[0])
+
+
 @pytest.mark.parametrize("pages", [None, "frames"])
 def test_a_file_that_was_replaced_since_the_pool_was_opened_is_not_shown(tmp_path, pages):
     def write(value):
