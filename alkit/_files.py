@@ -22,6 +22,7 @@ import socket
 import stat
 import tempfile
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -203,6 +204,16 @@ def temporary_folder() -> Iterator[Path]:
     try:
         yield folder
     finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def delete_with(owner: object, folder: Path) -> None:
+    """Delete a temporary folder at the end of an object, unless that is in a fork of this process, which needs it."""
+    weakref.finalize(owner, _delete, folder, os.getpid())
+
+
+def _delete(folder: Path, process: int) -> None:
+    if process == os.getpid():
         shutil.rmtree(folder, ignore_errors=True)
 
 

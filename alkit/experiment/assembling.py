@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
-import weakref
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from alkit._files import make_temporary_folder
+from alkit._files import delete_with, make_temporary_folder
 from alkit.checks import check_integer
 from alkit.evaluation.chosen import Metrics, check_metrics
 from alkit.experiment import opening, rehearsing
@@ -134,5 +132,5 @@ def assemble(
 def _temporary_store(owner: object) -> Path:
     """Return the path of a record that is deleted with its owner."""
     folder = make_temporary_folder()
-    weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
+    delete_with(owner, folder)
     return folder / "experiment.db"

@@ -162,7 +162,7 @@ def with_pool(parts: Parts, pool: Pool, *, same_groups: bool = False) -> Parts:
         Whether the pool has the groups that the experiment had. Another process may have changed those of the record.
     """
     pool = settle_groups(parts.store, pool, only_new=same_groups)
-    representations = Representations(pool, parts.stream, parts.store, parts.report)
+    representations = Representations(pool, parts.stream, parts.store, parts.report, parts.workers)
     ids = frozenset(pool.ids) | parts.settings.unusable.keys()
     answers = Answers(parts.store, parts.settings, parts.files, ids)
     labels = Labels(parts.files, representations)
@@ -202,7 +202,7 @@ def _drift(parts: Parts, pool: Pool, new: Sequence[str]) -> tuple[Drift | None, 
     found = [one for one in extractors_in(parts.strategy) if not isinstance(one, OfLearner)]
     rng = parts.stream.child("drift", len(pool.ids)).numpy()
     if found:
-        grown = Representations(pool, parts.stream, parts.store, parts.report)
+        grown = Representations(pool, parts.stream, parts.store, parts.report, parts.workers)
         rows, name = grown.features(found[0]), type(found[0]).__name__
     else:
         rows, name = _thumbnails(pool), "thumbnails"

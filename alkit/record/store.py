@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import threading
-import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -29,7 +27,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from filelock import Timeout
 
-from alkit._files import check_reachable, make_folder, make_temporary_folder
+from alkit._files import check_reachable, delete_with, make_folder, make_temporary_folder
 from alkit._logs import logger
 from alkit.arguments.checked import checked
 from alkit.checks import check_number
@@ -324,7 +322,7 @@ class Store:
     def _copy(self, path: Path) -> Path:
         """Return a copy of the database file, which is deleted with this object."""
         folder = make_temporary_folder()
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        delete_with(self, folder)
         return copy_database(path, folder)
 
     def _look(self) -> tuple[int, bool] | None:

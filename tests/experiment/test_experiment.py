@@ -1,5 +1,7 @@
+import gc
 import itertools
 import multiprocessing
+import os
 import time
 from dataclasses import dataclass, replace
 
@@ -886,3 +888,21 @@ def test_a_folder_in_place_of_a_pool_is_refused_at_once(world):
 def test_labels_without_ids_are_refused(world, labels):
     with pytest.raises(alkit.errors.ConfigurationError, match="labels must be a mapping from ids to labels"):
         world.experiment(classes=CLASSES).tell(labels)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a fork")
+def test_the_end_of_an_experiment_in_a_fork_leaves_its_temporary_record(world):
+    experiment = world.experiment(classes=CLASSES)
+    ids = experiment.ask(2)
+    if not (child := os.fork()):
+        try:
+            del experiment
+            gc.collect()
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert experiment.ask() == ids
+    folder = experiment._parts.store.path.parent
+    del experiment
+    gc.collect()
+    assert not folder.exists()
