@@ -17,8 +17,10 @@ import json
 import math
 import sys
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import Field, field, fields, is_dataclass
 from enum import Enum
+from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -174,3 +176,30 @@ def opaque_parts(form: Written) -> list[str]:
             return [form["opaque"]]
         return [name for entry in form.values() for name in opaque_parts(entry)]
     return []
+
+
+def without_state(form: Written) -> Written:
+    """Return a written form without the attributes of objects that are no parameters, such as counters.
+
+    Parameters are what ``get_params`` gives, and attributes with the name of a parameter of ``__init__``.
+    """
+    if isinstance(form, list):
+        return [without_state(entry) for entry in form]
+    if not isinstance(form, dict):
+        return form
+    if isinstance(given := form.get("with"), dict) and (names := _parameters(form.get("opaque"))) is not None:
+        form = {**form, "with": {name: entry for name, entry in given.items() if name in names}}
+    return {name: without_state(entry) for name, entry in form.items()}
+
+
+def _parameters(address: object) -> Collection[str] | None:
+    """Return the parameters of a class that has no written form of its own; None if all that is written counts."""
+    module, _, name = str(address).partition(":")
+    thing: object = None
+    with suppress(AttributeError):
+        thing = attrgetter(name)(sys.modules[module]) if module in sys.modules else None
+    if not isinstance(thing, type) or thing.__module__ == "numpy" or hasattr(thing, "get_params"):
+        return None if thing is not None or address is None else ()
+    with suppress(TypeError, ValueError):
+        return inspect.signature(thing).parameters
+    return ()

@@ -7,16 +7,12 @@ estimator of scikit-learn after ``set_params``; a process that opens the record 
 
 from __future__ import annotations
 
-import inspect
-import sys
-from collections.abc import Collection, Mapping
-from contextlib import suppress
-from operator import attrgetter
+from collections.abc import Mapping
 from typing import Any
 
 from alkit._logs import logger
 from alkit.configuration.definitions import definitions_of
-from alkit.configuration.forms import Written, written_form
+from alkit.configuration.forms import without_state, written_form
 from alkit.errors import one_line
 from alkit.experiment.parts import Parts
 from alkit.pools.base import Subset
@@ -84,32 +80,8 @@ def _other_parameters(parts: Parts) -> dict[str, str]:
     own = {"learner": parts.learner, "strategy": parts.strategy, "initial": parts.initial}
     names = [name for name in own if form.get(name) is not None]
     then, now = {name: form[name] for name in names}, {name: written_form(own[name]) for name in names}
-    lines = [] if then == now else changed_settings(_without_state(then), _without_state(now))
+    lines = [] if then == now else changed_settings(without_state(then), without_state(now))
     return {name: one_line(text, 200) for name, _, text in (line.partition(": ") for line in lines)}
-
-
-def _without_state(form: Written) -> Written:
-    """Return a written form without the attributes of objects that are no parameters, such as counters."""
-    if isinstance(form, list):
-        return [_without_state(entry) for entry in form]
-    if not isinstance(form, dict):
-        return form
-    if isinstance(given := form.get("with"), dict) and (names := _parameters(form.get("opaque"))) is not None:
-        form = {**form, "with": {name: entry for name, entry in given.items() if name in names}}
-    return {name: _without_state(entry) for name, entry in form.items()}
-
-
-def _parameters(address: object) -> Collection[str] | None:
-    """Return the parameters of a class that has no written form of its own; None if all that is written counts."""
-    module, _, name = str(address).partition(":")
-    thing: object = None
-    with suppress(AttributeError):
-        thing = attrgetter(name)(sys.modules[module]) if module in sys.modules else None
-    if not isinstance(thing, type) or thing.__module__ == "numpy" or hasattr(thing, "get_params"):
-        return None if thing is not None or address is None else ()
-    with suppress(TypeError, ValueError):
-        return inspect.signature(thing).parameters
-    return ()
 
 
 def _difference(part: str, before: Mapping[str, str], now: Mapping[str, str]) -> str:

@@ -17,7 +17,7 @@ from alkit._reading.arrays import read_arrays
 from alkit.arguments.returned import check_returned
 from alkit.configuration.addresses import address_of
 from alkit.configuration.definitions import own_definitions, untold
-from alkit.configuration.forms import opaque_parts, written_form
+from alkit.configuration.forms import opaque_parts, without_state, written_form
 from alkit.configuration.loaded_objects import LoadedCode
 from alkit.configuration.versions import to_former
 from alkit.errors import ConfigurationError, DataError, StoreError
@@ -258,10 +258,10 @@ def _fingerprint(fitted: HasFingerprint) -> str:
 
 
 def _key(extractor: FeatureExtractor) -> object:
-    """Return a key that tells extractors and their code apart: by the written form, or by the object if it has none."""
+    """Return a key that tells extractors, their parameters and their code apart; by the object if it has no form."""
     form = written_form(extractor)
-    own = _Same(extractor) if opaque_parts(form) else json.dumps(form, sort_keys=True)
-    return own, LoadedCode(extractor)
+    own = _Same(extractor) if opaque_parts(form) else None
+    return own, json.dumps(without_state(form), sort_keys=True), LoadedCode(extractor)
 
 
 class _Same:

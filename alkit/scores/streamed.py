@@ -7,6 +7,7 @@ memory, so memory grows neither with the number of draws nor with the size of th
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from alkit.arguments.checked import checked, checked_except
 from alkit.configuration.addresses import address_of
-from alkit.configuration.forms import Written, opaque_parts, written_form
+from alkit.configuration.forms import Written, opaque_parts, without_state, written_form
 from alkit.configuration.loaded_objects import LoadedCode
 from alkit.errors import is_out_of_memory
 from alkit.pools.batches import too_large
@@ -81,7 +82,7 @@ class Scoring:
     ) -> None:
         self._pool, self._predictor, self._stream, self._report = pool, predictor, stream, report
         self._learner, self._workers, self._key = learner, check_workers(workers), key
-        self._known: dict[tuple[Score, Sampler, Reduction, LoadedCode], dict[str, float]] = {}
+        self._known: dict[tuple[Score, Sampler, Reduction, LoadedCode, str], dict[str, float]] = {}
 
     @checked
     def scores(
@@ -93,11 +94,12 @@ class Scoring:
     ) -> dict[str, float]:
         """Return the score of each image by id. See :meth:`alkit.protocols.View.scores` for parameters and errors."""
         code = LoadedCode(score, sampler, reduction)  # a function of a notebook may call others, which may change
-        known = self._known.setdefault((score, sampler, reduction, code), {})
+        what = [written_form(part) for part in (score, sampler, reduction)]
+        parameters = json.dumps(without_state(what), sort_keys=True)  # an object of the user may get others
+        known = self._known.setdefault((score, sampler, reduction, code, parameters), {})
         left = [id for id in ids if id not in known]
         work = Scores(self._predictor, self._learner, score, sampler, reduction, self._stream)
         shards = self._shards(left)
-        what = [written_form(part) for part in (score, sampler, reduction)]
         found = self._share(work, shards, Counted(self._report, "scores", len(ids), len(ids) - len(left)), what)
         for shard, result in zip(shards, found, strict=True):
             known.update(zip(shard.ids, result["scores"].tolist(), strict=True))

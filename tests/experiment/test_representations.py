@@ -94,6 +94,28 @@ def test_fewer_clusters_than_asked_for_are_read_from_the_record_as_they_were_rec
     assert list(tmp_path.rglob("*.npz"))
 
 
+class Rows(Flat):
+    """Gives the means of rows or columns."""
+
+    def __init__(self, axis):
+        super().__init__()
+        self.axis, self.calls = axis, 0
+
+    def features(self, images):
+        self.calls += 1
+        return images.mean(axis=(1, self.axis))
+
+
+def test_features_by_other_parameters_of_an_object_are_computed_again(tmp_path):
+    pool = alkit.ArrayPool(np.arange(8, dtype=np.uint8).reshape(2, 2, 2))
+    extractor, found = Rows(2), represented(pool, tmp_path)
+    rows = found.features(extractor)
+    assert (found.features(extractor) is rows, extractor.calls) == (True, 1)
+    extractor.axis = 3
+    np.testing.assert_array_equal(found.features(extractor), Rows(3).features(pool.read(pool.ids)))
+    assert (found.clusters(extractor, 2).k, extractor.calls) == (2, 2)
+
+
 def test_features_of_a_class_that_was_defined_again_are_not_those_of_the_former_one(pool, tmp_path, monkeypatch):
     """As in a notebook, or after importlib.reload: its name and parameters are the same."""
     notebook = ModuleType("notebook_of_a_user")

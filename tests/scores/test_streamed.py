@@ -378,3 +378,20 @@ def test_scores_by_a_function_whose_helper_was_defined_again_are_computed_again(
     assert scoring.scores(pool.ids[:1], notebook.own) == first
     exec("def helper(x): return -x", vars(notebook))
     assert scoring.scores(pool.ids[:1], notebook.own) == {id: -value for id, value in first.items()}
+
+
+class Scaled:
+    """A score with a parameter."""
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    def __call__(self, mean):
+        return self.factor * mean[:, 0]
+
+
+def test_scores_by_other_parameters_of_an_object_are_computed_again(pool, predictor):
+    scoring, score = Scoring(pool, predictor, Stream(0)), Scaled(1.0)
+    first = scoring.scores(pool.ids[:1], score)
+    score.factor = -1.0
+    assert scoring.scores(pool.ids[:1], score) == {id: -value for id, value in first.items()}
