@@ -40,7 +40,8 @@ def gathered(record: Store, name: str, content: Content, memory: Memory | None =
     """
     from alkit._files import without_tilde
     from alkit.checks import check_integer
-    from alkit.cli.records import moved
+    from alkit.cli.named_places import is_named_folder
+    from alkit.cli.records import folder_of, moved
     from alkit.cli.wording import left_out_in_words, warning_for_command_line
     from alkit.errors import ConfigurationError
     from alkit.pages.campaign import Wishes, gather
@@ -48,9 +49,12 @@ def gathered(record: Store, name: str, content: Content, memory: Memory | None =
     from alkit.trained.typed import typed_learner
 
     check_integer("--worst", content.worst, least=0)
-    settings, form, images = Settings(record), None, content.images
+    settings, images = Settings(record), content.images
     learner = None if content.learner is None else typed_learner(content.learner, record.path)
-    if images is not None:
+    if images is None:
+        declared = settings.declared.get("pool")
+        form = declared if (folder := folder_of(declared)) and is_named_folder(record, folder) else None
+    else:
         form = moved(settings.declared.get("pool"), str(without_tilde(images).absolute()))
         if form is None:
             raise ConfigurationError(

@@ -103,11 +103,11 @@ def is_as_recorded(record: Store, learner: Learner | None) -> bool:
     from alkit.configuration.forms import written_form
     from alkit.experiment.opening import build_parts
     from alkit.pools.checks import image_shape
-    from alkit.record.described import can_be_guessed, describes_images
+    from alkit.record.described import can_be_guessed, describes_images, has_far_more_files
     from alkit.record.settings import Settings
 
     settings, recorded = Settings(record), record.fact("configuration")
-    if recorded is None or not describes_images(record):
+    if recorded is None or not describes_images(record) or has_far_more_files(record, settings.declared["pool"]):
         return False
     pool = build(settings.declared["pool"], "pool")
     if can_be_guessed(record, pool):

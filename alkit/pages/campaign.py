@@ -14,7 +14,7 @@ from alkit.errors import AlkitError
 from alkit.pages.budget import MOST, Budget
 from alkit.protocols import Learner, Pool
 from alkit.record.changing import PLACE
-from alkit.record.described import described_images
+from alkit.record.described import described_images, has_far_more_files
 from alkit.record.settings import Settings
 from alkit.record.snapshot import Snapshot
 from alkit.record.states import Recorded
@@ -140,6 +140,8 @@ class Campaign:
         form = self.wishes.pool or self.settings.declared.get("pool")
         if form is None:
             return "no images are declared yet"
+        if self.wishes.pool is None and has_far_more_files(self.record, form):
+            return "their folder has far more files than the record describes, and nobody has named it"
 
         def make() -> Pool | str:
             try:

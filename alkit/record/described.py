@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 
+from alkit._files import without_tilde
+from alkit.configuration.forms import Written
 from alkit.pools.batches import batches
+from alkit.pools.decoding import SUFFIXES
+from alkit.pools.names import find_names
 from alkit.protocols import HasDigests, Pool
 from alkit.record.store import Store
 
@@ -13,6 +19,37 @@ DIGEST = re.compile("[0-9a-f]{16}")
 
 LEAST = 256
 """Fewest pixels of an image whose digest cannot be guessed."""
+
+
+MOST_OTHERS = 1000
+"""A folder may have so many files that a record does not describe, and as many more as it has that the record does."""
+
+
+def has_far_more_files(record: Store, form: Written) -> bool:
+    """Return whether the folder of a pool, by its written form, has far more files than a record describes.
+
+    A stranger's record can name the root of the disk. Its files are counted, and none is opened.
+    """
+    match form:
+        case {"is": "alkit.pools:Subset", "with": {"pool": inner}}:
+            return has_far_more_files(record, inner)
+        case {"is": "alkit:ImagePool" | "alkit:VolumePool" | "alkit:TilePool", "with": {"path": str(path), **given}}:
+            pattern = given.get("pattern", "**/*")
+        case _:
+            return False
+    if not isinstance(pattern, str):
+        return False
+    recorded, others, known = record.fact("images") or {}, 0, 0
+    is_plain = form["is"] == "alkit:ImagePool" and given.get("pages") is None  # a file is an image
+    for name in find_names(Path(without_tilde(path)), pattern):
+        stem, suffix = os.path.splitext(name)
+        if is_plain and suffix.lower() not in SUFFIXES:
+            continue
+        is_known = is_plain and stem.replace(os.sep, "/") in recorded
+        known, others = known + is_known, others + (not is_known)
+        if others > MOST_OTHERS + 2 * len(recorded):
+            return True
+    return is_plain and others > MOST_OTHERS + known
 
 
 def describes_images(record: Store) -> bool:

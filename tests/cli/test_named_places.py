@@ -21,8 +21,8 @@ from alkit.cli.named_places import is_named
 from alkit.cli.places import PLACE, FolderPlace, LabelStudioPlace, last_place
 from alkit.errors import AlkitError, StoreError
 from alkit.oracles.labelstudio.address import same_address
-from alkit.pools import ImagePool
-from alkit.record import Store
+from alkit.pools import ImagePool, folder
+from alkit.record import Store, described
 from alkit.record.described import can_be_guessed
 from alkit.record.left_out import REPAIRED
 
@@ -254,6 +254,29 @@ def test_after_the_first_query_only_images_that_the_record_knows_are_sent(home, 
     (home / "images" / "0.png").write_bytes((home / "images" / "1.png").read_bytes())
     assert alkit("ask", "mine/c.db") == 1
     assert "got changed: '0'" in capfd.readouterr().err
+
+
+def test_a_folder_with_far_more_images_than_a_strangers_record_describes_is_not_read(
+    home, capfd, monkeypatch, tmp_path_factory
+):
+    """A record could name the root of the disk, and all images of the machine were decoded into the cache."""
+    assert ask("--out", "mine/exchange") == 0
+    for number in range(20):
+        shutil.copy(home / "images" / "0.png", home / "images" / f"more{number}.png")
+    monkeypatch.setattr(described, "MOST_OTHERS", 3)
+    real, read = folder.cache_images, []
+    monkeypatch.setattr(folder, "cache_images", lambda *given, **more: [read.append(1), real(*given, **more)][1])
+    with monkeypatch.context() as patch:
+        on_another_machine(patch, tmp_path_factory)
+        for command in (["ask", "mine/c.db"], ["fit", "mine/c.db"]):
+            assert alkit(*command) == 1
+            assert "was not named on this machine" in capfd.readouterr().err
+        assert alkit("page", "mine/c.db", "--out", "a.html") == 0
+        assert "far more files than the record describes" in Path("a.html").read_text("utf-8")
+        assert not read
+    assert alkit("page", "mine/c.db", "--out", "b.html") == 0  # it was named here
+    assert "far more files" not in Path("b.html").read_text("utf-8")
+    assert read
 
 
 def write_facts(store, **facts):
