@@ -88,11 +88,18 @@ def settle_metrics(record: Store, given: Metrics | None) -> tuple[Metrics | None
     if recorded is None:
         return None, None
     try:
-        return check_metrics(build(recorded, "metric")), recorded
+        return check_metrics(_metrics_from(recorded)), recorded
     except ConfigurationError as reason:
         raise ConfigurationError(
             f"{record.path} does not contain enough to build metrics ({reason})", hint="pass metrics="
         ) from reason
+
+
+def _metrics_from(form: Written) -> Any:
+    """Build metrics from their written form. Names, and lists of metrics, are no parts by themselves."""
+    if isinstance(form, list):
+        return [_metrics_from(one) for one in form]
+    return form if isinstance(form, str) else build(form, "metric")
 
 
 def _form(record: Store, given: Metrics) -> Written:
