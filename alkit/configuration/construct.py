@@ -9,8 +9,8 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from types import ModuleType
 from typing import Any
@@ -71,10 +71,12 @@ def build(form: Written, role: str, typed: type[Any] | None = None) -> Any:
     alkit.errors.ConfigurationError: os:system is not a learner that a record may name
     """
     find = functools.cache(functools.partial(find_registered, typed=typed))  # it reads the metadata of all plugins
-    if isinstance(form, Mapping):
+    if isinstance(form, dict):
         return _build(form, role, find)
-    with _not_too_deep():
+    try:
         _prepare(form, role, "", find)  # whose refusal says more
+    except RecursionError as reason:
+        raise _too_deep() from reason
     raise _refusal("", f"a value of the type {type(form).__name__} is not a {role} that a record may name")
 
 
@@ -98,16 +100,14 @@ def rebuild(form: Written, packages: Collection[str] = ("alkit",)) -> Any:
 
 
 def _build(form: Written, role: str, find: Find) -> Any:
-    with _not_too_deep():
-        return _prepare(form, role, "", find)()
-
-
-@contextmanager
-def _not_too_deep() -> Iterator[None]:
     try:
-        yield
+        return _prepare(form, role, "", find)()
     except RecursionError as reason:
-        raise ConfigurationError("the written form is nested too deeply") from reason
+        raise _too_deep() from reason
+
+
+def _too_deep() -> ConfigurationError:
+    return ConfigurationError("the written form is nested too deeply")
 
 
 def _prepare(form: Written, role: str, place: str, find: Find) -> Step:
