@@ -12,12 +12,14 @@ from typing import Any
 
 from alkit._logs import logger
 from alkit.configuration.definitions import definitions_of
-from alkit.configuration.forms import without_state, written_form
+from alkit.configuration.forms import Written, without_state, written_form
 from alkit.errors import one_line
 from alkit.experiment.parts import Parts
 from alkit.pools.base import Subset
 from alkit.record.changing import changed_settings, dated
 from alkit.record.facts import CODE, PARAMETERS
+from alkit.record.forgetting import metrics_without
+from alkit.record.removing import REMOVED
 from alkit.values.shown import count
 
 log = logger(__name__)
@@ -74,14 +76,25 @@ def note_edits(parts: Parts) -> None:
 
 
 def _other_parameters(parts: Parts) -> dict[str, str]:
-    """Return how parameters of the learner and the strategies differ from those of the record, by their names."""
-    if (form := parts.settings.agreed.form) is None:
+    """Return how parameters of the parts differ from those of the record, by their names."""
+    agreed = parts.settings.agreed
+    if agreed.form is None:
         return {}
-    own = {"learner": parts.learner, "strategy": parts.strategy, "initial": parts.initial}
-    names = [name for name in own if form.get(name) is not None]
-    then, now = {name: form[name] for name in names}, {name: written_form(own[name]) for name in names}
-    lines = [] if then == now else changed_settings(without_state(then), without_state(now))
+    form = {**agreed.form, "metrics": agreed.metrics}
+    own = {"learner": parts.learner, "strategy": parts.strategy, "initial": parts.initial, "terms": parts.terms}
+    names = [name for name in (*own, "metrics") if form.get(name) is not None]
+    then, now = {name: form[name] for name in names}, {name: written_form(own[name]) for name in names if name in own}
+    if "metrics" in then:
+        now["metrics"] = metrics_without(written_form(parts.metrics), parts.store.fact(REMOVED) or {})
+    lines = [] if then == now else changed_settings(*(_by_place(without_state(one)) for one in (then, now)))
     return {name: one_line(text, 200) for name, _, text in (line.partition(": ") for line in lines)}
+
+
+def _by_place(form: Written) -> Written:
+    """Return a written form with a mapping in place of each list of parts, so that a difference in one has a name."""
+    if isinstance(form, list) and any(isinstance(entry, dict | list) for entry in form):
+        form = {str(place): entry for place, entry in enumerate(form)}
+    return {name: _by_place(entry) for name, entry in form.items()} if isinstance(form, dict) else form
 
 
 def _difference(part: str, before: Mapping[str, str], now: Mapping[str, str]) -> str:

@@ -86,12 +86,26 @@ class Mine:
         return alkit.Selection(view.candidates[-n:] if self.last else view.candidates[:n])
 
 
+class Times:
+    """A metric with a parameter."""
+
+    __name__ = "times"
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    def __call__(self, predicted, truth):
+        return self.factor * float((predicted == truth).mean())
+
+
 def test_parameters_that_are_changed_while_the_experiment_is_open_are_named(tmp_path, caplog):
     estimator, strategy = LogisticRegression(C=1.0), Mine(last=False)
     pool = alkit.ArrayPool(np.arange(12, dtype=np.uint8)[:, None, None] * np.ones((8, 8), np.uint8))
     classes = alkit.LabelSpec(("a", "b"), per="image")
     store = Store(tmp_path / "r.db")
-    experiment = alkit.Experiment(pool, alkit.EstimatorLearner(estimator), strategy, store, classes=classes)
+    metric = Times(1.0)
+    given = {"classes": classes, "metrics": [metric]}
+    experiment = alkit.Experiment(pool, alkit.EstimatorLearner(estimator), strategy, store, **given)
 
     def go_on():
         experiment.tell({id: int(id) % 2 for id in experiment.ask(2)})
@@ -106,6 +120,8 @@ def test_parameters_that_are_changed_while_the_experiment_is_open_are_named(tmp_
     estimator.set_params(C=1.0)
     strategy.last = True
     more = ["strategy.last: recorded False, now True", "learner.estimator.C: as recorded again"]
-    assert go_on() == [*named, *(f"{line}, after round 3" for line in more)]
+    assert go_on() == (named := [*named, *(f"{line}, after round 3" for line in more)])
+    metric.factor = 2.0
+    assert go_on() == [*named, "metrics.0.factor: recorded 1.0, now 2.0, after round 4"]
     with pytest.raises(ResumeError, match=r"strategy\.last: recorded False, now True"):
         alkit.Experiment(pool, alkit.EstimatorLearner(estimator), strategy, store, classes=classes)
