@@ -130,7 +130,8 @@ def _chart(labels: Sequence[Given]) -> Picture:
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     beside = step * max(0.7, (FEW_BARS - len(starts)) / 2)
-    axes.set_xlim(places[0] - beside, places[-1] + beside)
+    first, last = (float(date2num(end)) for end in (date.min, date.max))  # type: ignore[no-untyped-call]
+    axes.set_xlim(max(first, places[0] - beside), min(last, places[-1] + beside))
     axes.set_ylim(0, 1.1 * max(below))
     axes.grid(axis="y", alpha=0.3)
     axes.set_axisbelow(True)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from html.parser import HTMLParser
+from io import BytesIO
 from unittest.mock import patch
 
 import numpy as np
@@ -226,13 +227,14 @@ def test_days_are_those_of_the_readers_time_zone(folder):
     assert told[0] != told[1]
 
 
-@pytest.mark.parametrize(("years", "unit"), [(0, "day"), (1, "four weeks"), (11, "four weeks"), (9000, "3132 weeks")])
+@pytest.mark.parametrize(("years", "unit"), [(0, "day"), (1, "four weeks"), (11, "four weeks"), (9996, "3480 weeks")])
 def test_a_campaign_of_thousands_of_years_has_no_more_bars_than_others(years, unit):
     """A stranger's record can have such times, and so has one of a computer whose clock was wrong."""
-    labels = [Given("ann", datetime(900 + at, 3, 1, tzinfo=UTC), label=True) for at in (0, years)]
+    labels = [Given("ann", datetime(2 + at, 1, 1, tzinfo=UTC), label=True) for at in (0, years)]
     picture = _chart(labels)
     assert picture.alt.startswith(f"Labels per {unit}: ")
     assert sum(len(bars) for bars in picture.figure.axes[0].containers) <= MOST_BARS + 1
+    picture.figure.savefig(BytesIO(), format="svg")
 
 
 def test_pictures_beyond_the_greatest_size_are_left_out_and_counted(folder):
