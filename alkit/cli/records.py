@@ -107,7 +107,9 @@ def is_as_recorded(record: Store, learner: Learner | None) -> bool:
     from alkit.record.settings import Settings
 
     settings, recorded = Settings(record), record.fact("configuration")
-    if recorded is None or not describes_images(record) or has_far_more_files(record, settings.declared["pool"]):
+    if recorded is None or not describes_images(record):
+        return False
+    if has_far_more_files(settings.declared["pool"], record.fact("images")):
         return False
     pool = build(settings.declared["pool"], "pool")
     if can_be_guessed(record, pool):

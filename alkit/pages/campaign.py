@@ -140,7 +140,7 @@ class Campaign:
         form = self.wishes.pool or self.settings.declared.get("pool")
         if form is None:
             return "no images are declared yet"
-        if self.wishes.pool is None and has_far_more_files(self.record, form):
+        if self.wishes.pool is None and has_far_more_files(form, self.record.fact("images") or {}):
             return "their folder has far more files than the record describes, and nobody has named it"
 
         def make() -> Pool | str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from alkit._files import without_tilde
@@ -25,21 +26,26 @@ MOST_OTHERS = 1000
 """A folder may have so many files that a record does not describe, and as many more as it has that the record does."""
 
 
-def has_far_more_files(record: Store, form: Written) -> bool:
+def has_far_more_files(form: Written, recorded: Collection[str] = ()) -> bool:
     """Return whether the folder of a pool, by its written form, has far more files than a record describes.
 
     A stranger's record can name the root of the disk. Its files are counted, and none is opened.
+
+    Parameters
+    ----------
+    recorded:
+        Ids of the images that the record describes.
     """
     match form:
         case {"is": "alkit.pools:Subset", "with": {"pool": inner}}:
-            return has_far_more_files(record, inner)
+            return has_far_more_files(inner, recorded)
         case {"is": "alkit:ImagePool" | "alkit:VolumePool" | "alkit:TilePool", "with": {"path": str(path), **given}}:
             pattern = given.get("pattern", "**/*")
         case _:
             return False
     if not isinstance(pattern, str):
         return False
-    recorded, others, known = record.fact("images") or {}, 0, 0
+    others = known = 0
     is_plain = form["is"] == "alkit:ImagePool" and given.get("pages") is None  # a file is an image
     for name in find_names(Path(without_tilde(path)), pattern):
         stem, suffix = os.path.splitext(name)

@@ -9,6 +9,7 @@ from commandline import alkit
 from PIL import Image
 
 from alkit import Experiment, synthetic
+from alkit.record import described
 
 SMALL = "--size 16 --widths 2,4 --steps 1,1 --recipe paper --grayscale --strategy random".split()
 
@@ -137,3 +138,15 @@ def test_wrong_options_are_refused_in_one_line(place, capfd, options, reason):
 
     assert run(*options) == 1
     assert re.search(reason, capfd.readouterr().err)
+
+
+def test_the_images_of_a_large_one_that_only_a_record_names_are_not_read(place, capfd, monkeypatch, tmp_path_factory):
+    """A stranger's record could name the root of the disk."""
+    assert begin(*TEST) == 0
+    assert alkit("ask", "c.db", "-n", "2", "--out", "exchange") == 0
+    monkeypatch.setenv("ALKIT_STATE", str(tmp_path_factory.mktemp("other")))
+    for most, is_read in ((5, False), (6, True)):
+        monkeypatch.setattr(described, "MOST_OTHERS", most)
+        assert alkit("fit", "c.db", "--images", "images") == 1
+        said = capfd.readouterr().err
+        assert ("the folder of test images" in said and "was not named on this machine" in said) != is_read
