@@ -101,10 +101,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         sync_folder(path.parent)
     except (OSError, UnicodeEncodeError) as reason:
         what = reason.strerror if isinstance(reason, OSError) else "it cannot be encoded as a file name"
-        raise StoreError(
-            f"cannot write {path} ({what})",
-            hint=CHECK,
-        ) from reason
+        raise StoreError(f"cannot write {path} ({what})", hint=CHECK) from reason
 
 
 BINARY = getattr(os, "O_BINARY", 0)
@@ -143,10 +140,7 @@ def delete_file(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as reason:
-        raise StoreError(
-            f"cannot delete {path} ({reason.strerror})",
-            hint=CHECK,
-        ) from reason
+        raise StoreError(f"cannot delete {path} ({reason.strerror})", hint=CHECK) from reason
 
 
 def delete_abandoned(folder: Path) -> None:
@@ -182,13 +176,14 @@ def make_temporary_folder() -> Path:
             hint="set the environment variable TMPDIR to a folder with free space",
         ) from reason
     try:
-        folder = Path(tempfile.mkdtemp(prefix=f"alkit-{_process()}-"))
+        folder = place / f"alkit-{_process()}-{secrets.token_hex(8)}"
+        _own.add(folder.name.removeprefix("alkit-"))  # before another thread looks for abandoned ones
+        folder.mkdir(mode=0o700)
     except OSError as reason:
         raise StoreError(
             f"cannot create a temporary folder in {place} ({reason.strerror})",
             hint="set the environment variable TMPDIR to a folder with free space",
         ) from reason
-    _own.add(folder.name.removeprefix("alkit-"))
     with suppress(OSError):
         before = folder.stat().st_mtime - OLD_FOLDER  # by the clock that stamps the other folders too
         for path in place.glob("alkit-*-*-*"):

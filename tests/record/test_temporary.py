@@ -1,10 +1,12 @@
 """Temporary folders: those of processes that ended are deleted, and no other."""
 
 import os
+import stat
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -52,3 +54,20 @@ def test_a_process_with_a_wrong_clock_deletes_no_folder_of_others(place, monkeyp
     monkeypatch.setattr(time, "time", lambda: later)
     _files.make_temporary_folder()
     assert all(other.exists() for other in others)
+
+
+def test_a_folder_is_not_abandoned_for_another_thread_as_soon_as_it_is_there(place, monkeypatch):
+    """A record without a path lies in one, and another thread deleted it in the moment in which it was made."""
+    real, made = os.mkdir, []
+
+    def mkdir(path, *args, **more):
+        real(path, *args, **more)
+        if not made:
+            made.append(path)
+            with ThreadPoolExecutor(1) as thread:
+                thread.submit(_files.make_temporary_folder).result()
+
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    folder = _files.make_temporary_folder()
+    assert folder.is_dir()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
