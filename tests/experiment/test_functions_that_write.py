@@ -1,6 +1,7 @@
 """Functions of the user get copies: what they write into their arguments changes nothing that the experiment keeps."""
 
 from dataclasses import dataclass, replace
+from itertools import cycle
 
 import numpy as np
 import pytest
@@ -182,8 +183,10 @@ def calling(world, place, work):
     return experiment, Oracle()
 
 
-@pytest.mark.parametrize("place", ["strategy", "learner", "oracle", "listener"])
-@pytest.mark.parametrize("name", STEPS)
+PLACES = ("strategy", "learner", "oracle", "listener")
+
+
+@pytest.mark.parametrize(("name", "place"), list(zip(STEPS, cycle(PLACES), strict=False)))
 def test_a_step_that_a_function_of_the_user_calls_inside_a_step_is_refused(world, place, name):
     experiment, oracle = calling(world, place, lambda experiment: STEPS[name](world, experiment))
     with pytest.raises(alkit.AlkitError, match=rf"{name}\(\) was called inside rounds\(\) of the same record"):
@@ -193,7 +196,7 @@ def test_a_step_that_a_function_of_the_user_calls_inside_a_step_is_refused(world
     assert [result.ids for result in experiment.run(oracle, **SCHEDULE)] == expected  # as if nothing had happened
 
 
-@pytest.mark.parametrize("place", ["strategy", "learner", "oracle", "listener"])
+@pytest.mark.parametrize("place", PLACES)
 def test_answers_may_arrive_inside_a_step_as_they_may_from_another_process(world, place):
     id = world.pool.ids[-1]
     experiment, oracle = calling(world, place, lambda one: one.tell({id: world.masks[id]}, unasked=True))

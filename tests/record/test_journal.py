@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import shutil
 import sqlite3
-import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -390,9 +389,9 @@ def test_a_repair_without_space_for_its_copies_says_where_to_find_some(store, tm
     def fail(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    for package, name in ((tempfile, "mkdtemp"), (shutil, "copyfile")):
+    for place, name in ((Path, "mkdir"), (shutil, "copyfile")):
         with monkeypatch.context() as patch:
-            patch.setattr(package, name, fail)
+            patch.setattr(place, name, fail)
             with pytest.raises(StoreError, match=r"\(No space left on device\)\. Try: set .* TMPDIR"):
                 repair(store.path, tmp_path / f"{name}.db")
 
