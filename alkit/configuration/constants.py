@@ -25,13 +25,17 @@ def changed_constants() -> dict[str, tuple[Any, Any]]:
     Constants are numbers, texts, bytes, truth values and tuples of these, assigned once and at the top of a module that
     is loaded and not installed. Counters are left out.
     """
-    found = {}
-    for name, module in list(sys.modules.items()):
-        if isinstance(module, ModuleType):
-            for constant, value in _constants(name, module).items():
-                now = vars(module).get(constant)
-                if _is_plain(now) and (type(now), now) != (type(value), value):
-                    found[f"{name}:{constant}"] = value, now
+    return {f"{name}:{constant}": pair for name in list(sys.modules) for constant, pair in changed_in(name).items()}
+
+
+def changed_in(name: str) -> dict[str, tuple[Any, Any]]:
+    """Return the value in the source and the present one of each constant of one module that differs, by its name."""
+    found, module = {}, sys.modules.get(name)
+    if isinstance(module, ModuleType):
+        for constant, value in _constants(name, module).items():
+            now = vars(module).get(constant)
+            if _is_plain(now) and (type(now), now) != (type(value), value):
+                found[constant] = value, now
     return found
 
 

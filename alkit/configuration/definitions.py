@@ -9,6 +9,7 @@ program finds by a name that it makes while it runs, such as ``getattr(module, "
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -22,7 +23,7 @@ from types import ModuleType
 from typing import Any
 
 from alkit.configuration.code import addresses, as_file_of_user, changed_since_start, file_of_user
-from alkit.configuration.constants import changed_constants
+from alkit.configuration.constants import changed_in
 from alkit.configuration.forms import Written, opaque_parts
 
 MOST = 1000
@@ -57,14 +58,14 @@ def definitions_of(form: Written) -> dict[str, str]:
     {}
     """
     found: dict[str, str] = {}
-    set_here: dict[str, tuple[Any, Any]] | None = None
+    changed = functools.cache(changed_in)
     for module, name, node in _behind(form):
         if node is not None:
-            set_here = changed_constants() if set_here is None else set_here
             with suppress(RecursionError):  # of an expression that is nested very deeply
                 found[f"{module}:{name}"] = _digest(node)
-            if (pair := set_here.get(f"{module}:{name}")) is not None:
-                found[f"{module}:{name}"] = hashlib.sha256(repr(pair[1]).encode()).hexdigest()[:16]
+            if name in changed(module):
+                _, now = changed(module)[name]
+                found[f"{module}:{name}"] = hashlib.sha256(repr(now).encode()).hexdigest()[:16]
         elif name == "" and (version := _version(module)) is not None:
             found[module.partition(".")[0]] = version
     return dict(sorted(found.items()))
@@ -257,6 +258,7 @@ def _of_module(part: ast.Attribute, source: _Source) -> Iterator[tuple[str, str]
     yield ".".join([module, *path]), name
 
 
+@functools.lru_cache(maxsize=2000)
 def _digest(node: ast.AST) -> str:
     return hashlib.sha256(json.dumps(_dump(node)).encode()).hexdigest()[:16]
 
