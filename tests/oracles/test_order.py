@@ -162,7 +162,7 @@ def test_a_label_in_a_copied_file_does_not_replace_that_of_another_annotator(cam
     assert campaign.tell(campaign.old, START - 3 * DAY, exported=exported) == "taken"
     campaign.experiment.receive([Answer(campaign.id, campaign.new, "lead", START - 2 * DAY)])
     assert campaign.tell(campaign.old, START - DAY, exported=exported) == "unchanged"
-    # Whoever corrects pre-labels confirms all that they save, and all that they export.
+    # People who correct pre-labels confirm all that they save, and all that they export.
     assert campaign.tell(campaign.old, START - DAY, exported=exported, confirmed=True) == "unchanged"
     assert counts() == "lead"
     campaign.experiment.reject(campaign.id, "wrong", "lead")
