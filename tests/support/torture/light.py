@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
@@ -37,8 +38,9 @@ class _Finder(MetaPathFinder, Loader):
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         module = _Module(spec.name)
-        compiler = SimpleNamespace(is_compiling=lambda: False)
-        vars(module).update(get_num_threads=lambda: 1, set_num_threads=lambda count: None, compiler=compiler)
+        compiler, random = SimpleNamespace(is_compiling=lambda: False), SimpleNamespace(fork_rng=nullcontext)
+        vars(module).update(compiler=compiler, random=random, manual_seed=lambda seed: None)
+        vars(module).update(get_num_threads=lambda: 1, set_num_threads=lambda count: None)
         return module
 
     def exec_module(self, module: ModuleType) -> None:
