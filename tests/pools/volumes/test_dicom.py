@@ -294,6 +294,28 @@ RUN = bytes([129, 0])
 """128 zeros in RLE."""
 
 
+def jpeg(side, scans=0):
+    """Return a gray JPEG whose last scan stands so many times more in it."""
+    file = io.BytesIO()
+    Image.new("L", (side, side)).save(file, "JPEG", progressive=True)
+    content = file.getvalue()
+    start, end = content.rindex(b"\xff\xda"), content.rindex(b"\xff\xd9")
+    return content[:end] + content[start:end] * scans + content[end:]
+
+
+def eight_bits(folder, frames, syntax):
+    """Write a file of one slice, or of some frames, and return its path and its data, to be compressed."""
+    if frames is None:
+        (path,) = write_series(folder, ramp((32, 32, 1)))
+    else:
+        path = write_enhanced(folder / "a.dcm", ramp((32, 32, frames)))
+    data = pydicom.dcmread(path)
+    data.BitsAllocated = data.BitsStored = 8
+    data.HighBit, data.PixelRepresentation = 7, 0
+    data.file_meta.TransferSyntaxUID = syntax
+    return path, data
+
+
 @pytest.mark.parametrize("frames", [None, 2])
 @pytest.mark.parametrize(
     ("stream", "is_refused"),
@@ -308,14 +330,7 @@ RUN = bytes([129, 0])
 )
 def test_runs_of_compressed_slices_are_checked_before_they_are_decoded(tmp_path, frames, stream, is_refused):
     """20 MB took 1.4 GB, for a slice of 64 x 64 pixels."""
-    if frames is None:
-        (path,) = write_series(tmp_path, ramp((32, 32, 1)))
-    else:
-        path = write_enhanced(tmp_path / "a.dcm", ramp((32, 32, 2)))
-    data = pydicom.dcmread(path)
-    data.BitsAllocated = data.BitsStored = 8
-    data.HighBit, data.PixelRepresentation = 7, 0
-    data.file_meta.TransferSyntaxUID = pydicom.uid.RLELossless
+    path, data = eight_bits(tmp_path, frames, pydicom.uid.RLELossless)
     data.PixelData = pydicom.encaps.encapsulate([stream] * (frames or 1))
     data["PixelData"].VR = "OB"
     data.save_as(path)
@@ -331,20 +346,10 @@ def test_runs_of_compressed_slices_are_checked_before_they_are_decoded(tmp_path,
 @pytest.mark.parametrize("is_extended", [False, True])
 def test_frames_that_a_table_finds_elsewhere_are_checked_where_they_are(tmp_path, frames, is_extended):
     """pydicom decodes what the table of offsets says, and not the parts of the file in their order."""
-    if frames is None:
-        (path,) = write_series(tmp_path, ramp((32, 32, 1)))
-    else:
-        path = write_enhanced(tmp_path / "a.dcm", ramp((32, 32, 2)))
-    file = io.BytesIO()
-    Image.new("L", (32, 32)).save(file, "JPEG", progressive=True)
-    sound = file.getvalue() + b"\0" * (len(file.getvalue()) % 2)
-    start, end = sound.rindex(b"\xff\xda"), sound.rindex(b"\xff\xd9")
-    bomb = sound[:end] + sound[start:end] * 200 + sound[end:]
+    filled_up = b"\0" * (len(jpeg(32)) % 2)
+    sound, bomb = jpeg(32) + filled_up, jpeg(32, 200) + filled_up
     hidden = b"\xfe\xff\x00\xe0" + len(bomb).to_bytes(4, "little") + bomb  # an item within an item
-    data = pydicom.dcmread(path)
-    data.BitsAllocated = data.BitsStored = 8
-    data.HighBit, data.PixelRepresentation = 7, 0
-    data.file_meta.TransferSyntaxUID = pydicom.uid.JPEGBaseline8Bit
+    path, data = eight_bits(tmp_path, frames, pydicom.uid.JPEGBaseline8Bit)
     outside = sound + hidden + b"\0" * (len(hidden) % 2)
     count = frames or 1
     item = len(outside) + 8
@@ -368,25 +373,11 @@ def test_frames_that_a_table_finds_elsewhere_are_checked_where_they_are(tmp_path
 
 @pytest.mark.parametrize("frames", [None, 2])
 def test_streams_of_compressed_slices_are_checked_before_they_are_decoded(tmp_path, frames):
-    def jpeg(side, scans=0):
-        file = io.BytesIO()
-        Image.new("L", (side, side)).save(file, "JPEG", progressive=True)
-        content = file.getvalue()
-        start, end = content.rindex(b"\xff\xda"), content.rindex(b"\xff\xd9")
-        return content[:end] + content[start:end] * scans + content[end:]
-
     for number, (stream, message) in enumerate(
         [(jpeg(32), None), (jpeg(32, 200), "more than 100 scans"), (jpeg(48), r"a stream of \(48, 48\)")]
     ):
         folder = tmp_path / str(number)
-        if frames is None:
-            (path,) = write_series(folder, ramp((32, 32, 1)))
-        else:
-            path = write_enhanced(folder / "a.dcm", ramp((32, 32, 2)))
-        data = pydicom.dcmread(path)
-        data.BitsAllocated = data.BitsStored = 8
-        data.HighBit, data.PixelRepresentation = 7, 0
-        data.file_meta.TransferSyntaxUID = pydicom.uid.JPEGBaseline8Bit
+        path, data = eight_bits(folder, frames, pydicom.uid.JPEGBaseline8Bit)
         data.PixelData = pydicom.encaps.encapsulate([stream] * (frames or 1))
         data["PixelData"].VR = "OB"
         data.save_as(path)
