@@ -44,5 +44,7 @@ def array_of(value: object, name: str, error: type[AlkitError]) -> npt.NDArray[A
         )
     try:
         return np.asarray(value)
-    except (ValueError, TypeError, RuntimeError) as reason:  # a tensor with a gradient, or on a GPU
-        raise error(f"{name} is not an array", got=reason) from reason
+    except MemoryError:
+        raise
+    except Exception as reason:  # a tensor on a GPU, or an array of another library that is read now and cannot be
+        raise error(f"{name} is not an array", got=f"{type(reason).__name__}: {reason}") from reason

@@ -106,7 +106,7 @@ def gather_test_answers(
         wanted = list(_latest(answer for answer in answers if answer.id in waiting).values())
         if others := [answer for answer in answers if answer.id not in waiting]:
             asked = _asked_ids(parts)
-            parts.answers.receive([answer for answer in others if answer.id in asked])
+            parts.answers.receive_once([answer for answer in others if answer.id in asked])
         if strange is not None:
             raise strange
         waiting -= {answer.id for answer in wanted}

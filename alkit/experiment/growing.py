@@ -24,7 +24,6 @@ from alkit.pools.groups import check_groups_apart, groups_of
 from alkit.pools.identical import check_contents
 from alkit.pools.unusable import repaired_in
 from alkit.protocols import HasDigests, Pool
-from alkit.record.answers import Answers
 from alkit.record.audit import AUDIT, uncompared
 from alkit.record.changing import CHANGES, CLUSTERS
 from alkit.record.grouping import check_new_groups, settle_groups
@@ -164,7 +163,7 @@ def with_pool(parts: Parts, pool: Pool, *, same_groups: bool = False) -> Parts:
     pool = settle_groups(parts.store, pool, only_new=same_groups)
     representations = Representations(pool, parts.stream, parts.store, parts.report, parts.workers)
     ids = frozenset(pool.ids) | parts.settings.unusable.keys()
-    answers = Answers(parts.store, parts.settings, parts.files, ids)
+    answers = parts.answers.of_pool(parts.settings, ids)
     labels = Labels(parts.files, representations)
     return replace(parts, pool=pool, representations=representations, answers=answers, labels=labels, compared={})
 

@@ -73,7 +73,7 @@ class Answers:
     files: LabelFiles
     ids: Collection[str] | None = None
     now: Callable[[], int] | None = None
-    _polled: list[Answer] = field(init=False, repr=False, default_factory=list)
+    _polled: list[Answer] = field(repr=False, default_factory=list)
 
     def _now(self) -> int:
         return self.store.database.time_ns() if self.now is None else self.now()
@@ -97,29 +97,41 @@ class Answers:
     def receive_polled(self, oracle: Oracle, wanted: Callable[[Answer], bool] = lambda answer: True) -> Receipt:
         """Poll an oracle, record those of its answers that are wanted, and tell it which of them are refused.
 
-        An oracle may give an answer only once. If its answers cannot be recorded now, the next call records them first.
-
         Raises
         ------
         OracleError
             The oracle returned something else than answers. The answers beside it are recorded.
         """
         answers, strange = poll(oracle)
-        given = {_identity(answer) for answer in answers} if self._polled else set[str]()
-        late = [answer for answer in self._polled if _identity(answer) not in given]
-        answers = [*late, *filter(wanted, answers)]
-        self._polled.clear()
-        try:
-            receipt = self.receive(answers, sent=True)
-        except (StoreError, KeyboardInterrupt):  # but no error in an answer, which would come again and again
-            self._polled.extend(answers)
-            raise
+        receipt = self.receive_once(answers, wanted)
         if isinstance(oracle, TakesRefusals):
             for answer, reason in receipt.refused:
                 oracle.refused(answer, reason)
         if strange is not None:
             raise strange
         return receipt
+
+    def receive_once(
+        self, answers: Sequence[Answer], wanted: Callable[[Answer], bool] = lambda answer: True
+    ) -> Receipt:
+        """Record those answers of an oracle that are wanted.
+
+        It may give an answer only once. If they cannot be recorded now, the next call records them first.
+        """
+        given = {_identity(answer) for answer in answers} if self._polled else set[str]()
+        late = [answer for answer in self._polled if _identity(answer) not in given]
+        answers = [*late, *filter(wanted, answers)]
+        self._polled.clear()
+        try:
+            return self.receive(answers, sent=True)
+        except BaseException as reason:
+            if isinstance(reason, StoreError) or not isinstance(reason, AlkitError):  # such as Ctrl-C, or no memory
+                self._polled.extend(answers)  # but no error in an answer, which would come again and again
+            raise
+
+    def of_pool(self, settings: Settings, ids: Collection[str]) -> Answers:
+        """Return what records answers if the pool has other images; it keeps those that the next call records first."""
+        return replace(self, settings=settings, ids=ids)
 
     @on_one_connection
     def tell(self, answers: Iterable[Answer], *, revise: bool, unasked: Unasked | None = None) -> None:

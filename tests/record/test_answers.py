@@ -540,17 +540,72 @@ def test_answers_before_an_oracle_fails_or_is_interrupted_are_taken(world, reaso
     assert {answer.id for answer in experiment.answers()} == set(ids[:2])
 
 
-@pytest.mark.parametrize("reason", [StoreError("the disk is full"), KeyboardInterrupt()])
-def test_answers_that_could_not_be_recorded_are_recorded_by_the_next_call(world, monkeypatch, reason):
-    experiment = campaign(world)
-    ids = experiment.ask(3)
-    oracle = Once(world, ids[:2])
+FAILURES = [StoreError("the disk is full"), KeyboardInterrupt(), MemoryError(), SystemExit(1), OSError("closed")]
+
+
+def fail_to_record(experiment, oracle, monkeypatch, reason):
     with monkeypatch.context() as patch:
         patch.setattr(Store, "add_answers", Mock(side_effect=reason))
         with pytest.raises(type(reason)):
             experiment.collect(oracle)
+
+
+@pytest.mark.parametrize("reason", FAILURES)
+def test_answers_that_could_not_be_recorded_are_recorded_by_the_next_call(world, monkeypatch, reason):
+    experiment = campaign(world)
+    ids = experiment.ask(3)
+    oracle = Once(world, ids[:2])
+    fail_to_record(experiment, oracle, monkeypatch, reason)
     assert experiment.open_ids == ids
     oracle.ids.append(ids[2])
     assert [answer.id for answer in experiment.collect(oracle).taken] == list(ids)
     assert experiment.open_ids == ()
     assert len(experiment.answers()) == 3
+
+
+@pytest.mark.parametrize("step", ["grow", "remove"])
+def test_answers_that_could_not_be_recorded_are_kept_when_the_pool_changes(world, monkeypatch, step):
+    images, _ = world
+    experiment = campaign((images[:9], None))
+    ids = experiment.ask(2)
+    oracle = Once(world, ids)
+    fail_to_record(experiment, oracle, monkeypatch, StoreError("the disk is full"))
+    if step == "grow":
+        experiment.grow(alkit.ArrayPool(images))
+    else:
+        experiment.remove(experiment.candidates[0], "no consent")
+    assert [answer.id for answer in experiment.collect(oracle).taken] == list(ids)
+
+
+def test_answers_of_the_pool_that_come_with_those_of_a_test_set_are_kept_too(world, monkeypatch):
+    experiment = campaign(world)
+    (known,) = experiment.ask(1)
+    experiment.tell({known: mask_of(world, known)})
+    (late,) = experiment.ask(1)
+    test = alkit.ArrayPool(world[0][:1] + 1, ["test"])
+    oracle = Once(world, [late])
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "add_answers", Mock(side_effect=StoreError("the disk is full")))
+        with pytest.raises(StoreError):
+            experiment.fit(test=test, oracle=oracle, wait_for_answers=False)
+    assert [answer.id for answer in experiment.collect(oracle).taken] == [late]
+
+
+class Lazy:
+    """A label that is read when it is needed, and cannot be."""
+
+    def __init__(self, reason):
+        self.reason = reason
+
+    def __array__(self, *arguments, **options):
+        raise self.reason
+
+
+@pytest.mark.parametrize("reason", [OSError("the file is gone"), KeyError("mask"), ZeroDivisionError()])
+def test_a_label_that_cannot_be_read_does_not_cost_the_other_answers(world, reason):
+    experiment = campaign(world)
+    a, b, c = experiment.ask(3)
+    answers = [Answer(a, mask_of(world, a)), Answer(b, Lazy(reason)), Answer(c, mask_of(world, c))]
+    receipt = experiment.receive(answers)
+    assert [answer.id for answer in receipt.taken] == [a, c]
+    assert [(answer.id, "is not an array" in why) for answer, why in receipt.refused] == [(b, True)]
