@@ -63,6 +63,9 @@ CLUSTERS = "clusters of "
 CHANGEABLE = ("learner", "strategy", "initial", "pool")
 """Settings that may change after the first answer."""
 
+PLACES = ("tile", "level", "mpp")
+"""Parameters of a pool of tiles that say which part of an image has an id."""
+
 FEW = 3
 """Number of images that a message names."""
 
@@ -113,6 +116,7 @@ def restart(
         store.replace(facts, kept.__contains__, unanswered=True, without_queries=True)
         return
     ids = {query.id for query in store.queries()}
+    _check_images(store, facts, {entry.query.id for entry in store.asked() if entry.sent_at is not None})
     other = any(recorded[name] != facts["configuration"][name] for name in ("strategy", "initial", "seed", "pool"))
     unsent = {entry.query.id for entry in store.snapshot().open if entry.sent_at is None}
     gone = (ids - set(pool.ids)) | (unsent if other else set())
@@ -173,6 +177,7 @@ def apply_change(store: Store, recorded: Mapping[str, Any], facts: Mapping[str, 
             f"{store.path} has answers, so only its learner, strategies and size can change: {'; '.join(others)}",
             hint="the recorded settings, or another store",
         )
+    _check_images(store, facts, store.snapshot().known.keys() | {entry.query.id for entry in store.asked()})
     sizes = _sizes(store, pool)
     resized = recorded["pool"] != new["pool"]
 
@@ -200,6 +205,51 @@ def changed_settings(old: Written, new: Written) -> list[str]:
     if any(line.startswith(("seed: ", "pool.", "test.")) for line in others):
         return others  # another seed draws other images for the test set
     return [*others, *(f"{name}: other images" for name in contents)]
+
+
+def _check_images(store: Store, facts: Mapping[str, Any], ids: Collection[str]) -> None:
+    """Check that images that people have are those of the new settings, and not others with the same ids.
+
+    Their content can be compared if both are read alike. Otherwise they must be in the same folder, and tiles must have
+    the same places.
+
+    Parameters
+    ----------
+    facts:
+        The new settings.
+    ids:
+        Ids of images with answers, or that people may have.
+
+    Raises
+    ------
+    ResumeError
+        Images are others, or nobody knows it.
+    """
+    former, now = store.fact(MOVED) or store.fact("declared")["pool"], facts["declared"]["pool"]
+    (where, read), (place, reading) = _reading(former), _reading(now)
+    before, there = store.fact("images") or {}, facts["images"] or {}
+    both = [id for id in sorted(ids) if id in before and id in there]
+    if read == reading:
+        others = [id for id in both if before[id] != there[id]]
+    else:
+        others = both if where != place or any(read.get(name) != reading.get(name) for name in PLACES) else []
+    if others:
+        raise ResumeError(
+            f"images that people have or have labelled in {store.path} must stay the same images",
+            got=f"{len(others)} of another content, or that cannot be compared, such as {others[0]!r}",
+            hint="another store; or, if the images were only moved, first the former settings with the new folder",
+        )
+
+
+def _reading(form: Written) -> tuple[object, Mapping[str, Any]]:
+    """Return the folder of a pool, by its written form, and how its images are read."""
+    match form:
+        case {"is": "alkit.pools:Subset", "with": {"pool": dict() as pool}}:
+            return _reading(pool)
+        case {"with": dict() as given}:
+            kind = form.get("is", form.get("opaque"))
+            return given.get("path"), {"": kind, **{name: given[name] for name in given if name not in ("path", "ids")}}
+    return None, {}
 
 
 def _sizes(store: Store, pool: Pool) -> dict[str, tuple[Size, ...]]:

@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 import alkit
@@ -27,9 +28,9 @@ def save(path, seed):
     Image.fromarray(np.random.default_rng(seed).integers(256, size=(8, 8), dtype=np.uint8)).save(path)
 
 
-def begun(place, classes=("skin", "lesion"), folder="images", change=False, **more):
-    pool = alkit.ImagePool(place / folder, grayscale=True, **more)
-    return Experiment(pool, LEARNER, alkit.strategy("random"), store=place / "c.db", classes=classes, change=change)
+def begun(place, classes=("skin", "lesion"), folder="images", change=False, seed=0, **more):
+    pool, strategy = alkit.ImagePool(place / folder, grayscale=True, **more), alkit.strategy("random")
+    return Experiment(pool, LEARNER, strategy, place / "c.db", seed, classes=classes, change=change)
 
 
 def answer(experiment, n=1):
@@ -122,6 +123,67 @@ def test_queries_that_were_sent_stay_open_when_settings_change(place, caplog):
     assert other.open_ids == asked
     assert [query.wanted for query in other.queries()] == [2, 2]
     assert other.campaign == experiment.campaign
+
+
+@pytest.mark.parametrize("start", [3, 4])
+def sent(place, **more):
+    """Return the ids of images that people have, without an answer."""
+    experiment = begun(place, **more)
+    asked = experiment.ask(2)
+    experiment.send(alkit.oracles.FolderOracle(place / "exchange", classes=("skin", "lesion"), images=experiment.pool))
+    return asked
+
+
+def save_others(place, folder):
+    """Write other images with the same names."""
+    (place / folder).mkdir(exist_ok=True)
+    for number, name in enumerate("abcdef"):
+        save(place / folder / f"{name}.png", 50 + number)
+
+
+OTHERS = ({"seed": 1}, {"size": 4, "folder": "others"}, {"seed": 1, "folder": "others"})
+
+
+@pytest.mark.parametrize("more", OTHERS, ids=str)
+def test_answers_to_images_that_people_have_do_not_count_for_others_of_the_same_names(place, more):
+    sent(place)
+    save_others(place, more.get("folder", "images"))
+    with pytest.raises(ResumeError, match=r"have or have labelled.*such as '[a-f]'.*another store"):
+        begun(place, **more)
+
+
+def test_images_that_were_moved_and_are_read_at_another_size_are_compared_first(place):
+    asked = sent(place)
+    (place / "images").rename(place / "moved")
+    with pytest.raises(ResumeError, match="the former settings"):
+        begun(place, folder="moved", size=4)
+    begun(place, folder="moved")
+    assert begun(place, folder="moved", size=4).open_ids == asked
+
+
+def test_labels_are_not_taken_for_other_images_of_another_size(place):
+    answer(begun(place))
+    save_others(place, "others")
+    with pytest.raises(ResumeError, match=r"such as '[a-f]'"):
+        begun(place, folder="others", size=4, change=True)
+    assert begun(place, size=4, change=True).fit().n_labels == 1
+
+
+@pytest.mark.parametrize("more", [{"tile": 8}, {"level": 1, "margin": 2}], ids=str)
+def test_answers_to_tiles_do_not_count_for_tiles_of_other_places(place, more):
+    with tifffile.TiffWriter(place / "a.tif") as file:
+        file.write(np.full((32, 32), 90, np.uint8), tile=(16, 16), subifds=1)
+        file.write(np.full((16, 16), 90, np.uint8), tile=(16, 16), subfiletype=1)
+
+    def experiment(**given):
+        pool = alkit.TilePool(place, pattern="*.tif", grayscale=True, cache=place / "cache", **{"tile": 4, **given})
+        return Experiment(pool, LEARNER, alkit.strategy("random"), place / "t.db", classes=("a", "b"))
+
+    first = experiment()
+    first.ask(60)
+    first.send(alkit.oracles.FolderOracle(place / "exchange", classes=("a", "b"), images=first.pool))
+    with pytest.raises(ResumeError, match="such as 'a/y"):
+        experiment(**more)
 
 
 @pytest.mark.parametrize("start", [3, 4])
