@@ -1,9 +1,9 @@
 """The code of the user behind a written form, definition by definition, so that an edit can be named.
 
 The source of a class or function is read, and so are the definitions of the user that it refers to: functions, classes
-and constants of its module and of modules that this one imports. A constant that the program has set counts by its
-value. Comments, docstrings and the form of the text do not count, and neither does other code in the same files. What a
-program finds by a name that it makes while it runs, such as ``getattr(module, "score_" + name)``, is not seen.
+and constants of its module and of modules that this one imports. A setting that the program has changed counts by
+its value. Comments, docstrings and the form of the text do not count, and neither does other code in the same files.
+What a program finds by a name that it makes while it runs, such as ``getattr(module, "score_" + name)``, is not seen.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from types import ModuleType
 from typing import Any
 
 from alkit.configuration.code import addresses, as_file_of_user, changed_since_start, file_of_user
-from alkit.configuration.constants import changed_in
+from alkit.configuration.constants import changed_in, definition_of
 from alkit.configuration.forms import Written, opaque_parts
 
 MOST = 1000
@@ -63,8 +63,9 @@ def definitions_of(form: Written) -> dict[str, str]:
         if node is not None:
             with suppress(RecursionError):  # of an expression that is nested very deeply
                 found[f"{module}:{name}"] = _digest(node)
-            if name in changed(module):
-                _, now = changed(module)[name]
+            own = {setting: now for setting, (_, now) in changed(module).items() if definition_of(setting) == name}
+            if own:
+                now = own[name] if name in own else [found.get(f"{module}:{name}"), *own.items()]
                 found[f"{module}:{name}"] = hashlib.sha256(repr(now).encode()).hexdigest()[:16]
         elif name == "" and (version := _version(module)) is not None:
             found[module.partition(".")[0]] = version

@@ -8,19 +8,35 @@ from __future__ import annotations
 
 import dis
 import sys
+from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import lru_cache, partial
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import CodeType, FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
 from alkit.configuration.code import file_of_user
+from alkit.configuration.constants import GROWING
 
 MOST = 1000
 """Most objects that are followed."""
 
+MOST_ENTRIES = 100
+"""Most entries of a list or a mapping that are settings. A longer one is a table or a log."""
+
+DEEPEST = 5
+"""Most mappings inside each other whose entries are settings."""
+
 LIBRARIES = ("alkit", "torch", "numpy")
 """Packages whose code is not followed."""
+
+SIMPLE = (SimpleNamespace, Namespace)
+"""Classes of objects that hold nothing but settings."""
+
+MAKING = ("__init__", "__post_init__", "__new__")
+
+CHANGING = {*GROWING, "update"}
+"""Methods that change the entries of lists and mappings."""
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
 CACHED = type(lru_cache(print))
@@ -28,11 +44,12 @@ CODE = (type, FunctionType, MethodType, partial, CACHED)
 
 
 class LoadedCode:
-    """The classes and functions behind some objects, and the constants that they use; equal if all are the same.
+    """The classes and functions behind some objects, and the settings that they use; equal if all are the same.
 
     The user's classes and functions are followed to those that they refer to by a global name, or by a name of a
-    module of the user. Names that functions assign, such as counters, and what lists and mappings of a module hold are
-    left out.
+    module of the user. Settings are numbers, texts and truth values: constants of a module, attributes of classes, and
+    entries and attributes of what is in a module. What these functions assign, such as counters, is left out, and so
+    are lists and mappings that they change.
 
     Examples
     --------
@@ -45,7 +62,7 @@ class LoadedCode:
         left, seen = list(reversed(things)), set[int]()
         self._objects: list[object] = []  # classes and functions, compared by identity and kept alive
         constants: dict[str, object] = {}
-        stored = set[str]()
+        stored = set[str]()  # names of globals, and those of attributes with a dot before them
         while left and len(seen) < MOST:
             thing = left.pop()
             if id(thing) in seen or isinstance(thing, PLAIN):
@@ -56,13 +73,14 @@ class LoadedCode:
                 if _is_of_user(thing.__module__):
                     for name, value, assigns in _used_by(thing):
                         stored |= {name} if assigns else set()
-                        if _is_plain(value):
-                            constants[name] = value
-                        elif isinstance(value, CODE) or is_dataclass(value):
+                        constants.update(_settings_in(name, value))
+                        if isinstance(value, CODE) or is_dataclass(value):
                             left.append(value)
+                        elif _is_of_user(type(value).__module__):  # its methods may change what it holds
+                            left.append(type(value))
             else:
                 left += _inside(thing)
-        used = ((name, repr(value)) for name, value in constants.items() if name not in stored)
+        used = ((name, repr(value)) for name, value in constants.items() if stored.isdisjoint(_parts(name)))
         self._constants = tuple(sorted(used))
 
     def __eq__(self, other: object) -> bool:
@@ -102,8 +120,14 @@ def _used_by(thing: type | FunctionType) -> Iterator[tuple[str, object, bool]]:
         for name, value in list(vars(thing).items()):
             parts = (value.fget, value.fset) if isinstance(value, property) else (getattr(value, "__func__", value),)
             yield from ((name, part, False) for part in parts if isinstance(part, type | FunctionType))
+            if not name.startswith("__") and not isinstance(value, CODE):
+                yield f"{thing.__module__}:{thing.__qualname__}.{name}", value, False
         return
     space, module = thing.__globals__, thing.__module__
+    if thing.__name__ not in MAKING:  # which give a new object its attributes
+        yield from ((f".{name}", None, True) for name in _stored_attributes(thing.__code__))
+    changed = set(_changed_entries(thing.__code__))
+    yield from ((name, None, True) for name in changed if name.startswith("."))
     for cell in thing.__closure__ or ():
         try:
             yield "", cell.cell_contents, False
@@ -114,10 +138,41 @@ def _used_by(thing: type | FunctionType) -> Iterator[tuple[str, object, bool]]:
             continue
         value = space[name]
         if not isinstance(value, ModuleType):
-            yield f"{module}:{name}", value, assigns
+            yield f"{module}:{name}", value, assigns or (name in changed and isinstance(value, list | dict))
         elif _is_of_user(value.__name__):
             inner = ((other, vars(value).get(other)) for other, _ in _names(thing.__code__))
             yield from ((f"{value.__name__}:{other}", own, False) for other, own in inner if own is not None)
+
+
+def _settings_in(name: str, value: object, depth: int = 0) -> Iterator[tuple[str, object]]:
+    """Yield the name and value of each setting in what a global or an attribute holds."""
+    if _is_plain(value):
+        yield name, value
+    elif isinstance(value, list):
+        if len(value) <= MOST_ENTRIES and all(map(_is_plain, value)):
+            yield name, value
+    elif isinstance(value, dict):
+        if len(value) <= MOST_ENTRIES and depth < DEEPEST:
+            for key, entry in list(value.items()):
+                yield from _settings_in(f"{name}[{key!r}]", entry, depth + 1)
+    elif not isinstance(value, CODE) and (type(value) in SIMPLE or all(map(_is_of_user, _modules(value)))):
+        yield from ((f"{name}.{key}", entry) for key, entry in list(vars(value).items()) if _is_plain(entry))
+
+
+def _modules(value: object) -> list[str]:
+    """Return the modules of the classes of an object that may have attributes; one of none if it may not."""
+    return [kind.__module__ for kind in type(value).__mro__[:-1]] if hasattr(value, "__dict__") else [""]
+
+
+def _parts(name: str) -> Iterator[str]:
+    """Yield by which names a setting may be stored.
+
+    >>> list(_parts("mine:CONFIG['a']")), list(_parts("mine:Settings.size"))
+    (["mine:CONFIG['a']", 'mine:CONFIG'], ['mine:Settings.size', 'mine:Settings.size', '.size'])
+    """
+    yield from (name, name.partition("[")[0])
+    if "." in (path := name.partition("[")[0].rpartition(":")[2]):
+        yield f".{path.rpartition('.')[2]}"
 
 
 def _is_plain(value: object) -> bool:
@@ -131,6 +186,29 @@ def _names(code: CodeType) -> Iterator[tuple[str, bool]]:
     for inner in code.co_consts:
         if isinstance(inner, CodeType):
             yield from _names(inner)
+
+
+def _stored_attributes(code: CodeType) -> Iterator[str]:
+    """Yield the names of the attributes that code and the functions inside it assign."""
+    yield from (one.argval for one in dis.get_instructions(code) if one.opname in ("STORE_ATTR", "DELETE_ATTR"))
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from _stored_attributes(inner)
+
+
+def _changed_entries(code: CodeType) -> Iterator[str]:
+    """Yield the globals, and the attributes with a dot, whose entries code and the functions inside it change."""
+    last, before = "", ""  # what was loaded last, also if the last instruction has loaded it
+    for one in dis.get_instructions(code):
+        changes = before and isinstance(one.argval, str) and one.argval in CHANGING
+        if one.opname in ("STORE_SUBSCR", "DELETE_SUBSCR") or changes:
+            yield last
+        is_global, is_attribute = one.opname in ("LOAD_GLOBAL", "LOAD_NAME"), one.opname == "LOAD_ATTR" and not changes
+        before = str(one.argval) if is_global else f".{one.argval}" if is_attribute else ""
+        last = before or last
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from _changed_entries(inner)
 
 
 def _is_of_user(name: Any) -> bool:

@@ -41,7 +41,7 @@ def unused():
     return OTHER
 """,
     "my_helpers": "def half(n): return n / 2\ndef starred(n): return n\ndef unused(n): return n\n",
-    "my_shared": "LIMIT = 9\nclass Base:\n    def run(self): return 1\nclass Unused: pass\n",
+    "my_shared": "LIMIT = 9\nclass Base:\n    speed = {'fast': 2}\n    def run(self): return 1\nclass Unused: pass\n",
     "my_late": "def late(n): return n\n",
 }
 
@@ -128,6 +128,12 @@ def test_a_constant_that_the_program_has_set_counts_by_its_value(edit):
     assert definitions_of(form) not in (before, changed)
     module.FACTOR = 3
     assert definitions_of(form) == before
+    speed = sys.modules["my_shared"].Base.speed
+    speed["fast"] = 3
+    found = definitions_of(form)
+    assert {address for address in ALL if found[address] != before[address]} == {"my_shared:Base"}
+    speed["fast"] = 4
+    assert definitions_of(form) not in (before, found)
 
 
 def test_odd_modules_and_expressions_are_passed_over(tmp_path, monkeypatch):

@@ -12,14 +12,45 @@ from alkit.configuration.loaded_objects import LoadedCode
 CELL = """
 import functools
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 FACTOR, COUNT, SEEN = 2, 0, []
+CONFIG = {"rate": 1, "net": {"widths": [1, 2]}}
+CONFIG["itself"] = CONFIG
+WIDTHS, LATELY = [1], {"x": 0}
+
+class Settings:
+    size, calls = 1, 0
+
+@dataclass
+class Options:
+    size: int = 1
+
+options, plain = Options(), SimpleNamespace(size=1)
+
+class State:
+    shared = {}
+
+    def __init__(self):
+        self.calls = 0
+
+    def count(self):
+        self.calls += 1
+        self.shared["a"] = self.calls
+        Settings.calls += 1
+
+state = State()
 
 def helper(x):
     global COUNT
     COUNT += 1
     SEEN.append(x)
-    return FACTOR * x
+    state.count()
+    remember(x)
+    return FACTOR * x * CONFIG["rate"] * WIDTHS[0] * Settings.size * options.size * plain.size
+
+def remember(x):
+    LATELY["x"] = x
 
 @functools.lru_cache
 def kept(x):
@@ -64,7 +95,8 @@ def test_equal_objects_have_equal_code(notebook):
 def test_calls_change_nothing(notebook):
     before = LoadedCode(notebook.Outer())
     notebook.Outer().fit().compute(3)
-    assert (notebook.COUNT, notebook.SEEN) == (1, [3])
+    assert (notebook.COUNT, notebook.SEEN, notebook.LATELY) == (1, [3], {"x": 3})
+    assert notebook.state.calls == notebook.Settings.calls == 1
     assert LoadedCode(notebook.Outer()) == before
 
 
@@ -75,10 +107,16 @@ def test_calls_change_nothing(notebook):
         "@functools.lru_cache\ndef kept(x): return x",
         "class Inner: pass",
         "FACTOR = 3",
+        "CONFIG['rate'] = 2",
+        "CONFIG['net']['widths'][1] = 3",
+        "WIDTHS.append(2)",
+        "Settings.size = 2",
+        "options.size = 2",
+        "plain.size = 2",
         "@dataclass(frozen=True)\nclass Outer:\n    network: object = None",
     ],
 )
-def test_whatever_is_defined_again_is_other_code(notebook, text):
+def test_whatever_is_defined_or_set_again_is_other_code(notebook, text):
     before = LoadedCode(notebook.Outer())
     again(notebook, text)
     assert LoadedCode(notebook.Outer()) != before
