@@ -6,6 +6,7 @@ A series with one gray value per pixel is a volume, whether a file holds one sli
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 import os
 import re
@@ -45,6 +46,9 @@ STREAMS = (*SCANNED, *(f"1.2.840.10008.1.2.4.{number}" for number in (80, 81, 90
 
 RUNS = "1.2.840.10008.1.2.5"
 """Transfer syntax of RLE, which states no size."""
+
+MOST_PARTS = 2**21
+"""Most elements and items that are read of a file. An empty item takes 8 bytes of it, and 700 bytes of memory."""
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
 """Transfer syntax of files that are deflated as a whole."""
@@ -182,24 +186,61 @@ def _read(path: Path, *, header: bool) -> tuple[Any, os.stat_result]:
     """Return the data set of a file, without its pixels if `header`."""
     pydicom = reading_library("pydicom", "volumes", "DICOM files")
     reader = reading_library("pydicom.filereader", "volumes", "DICOM files")
+    file: Counted | None = None
     try:
         facts = path.stat()
         if not stat.S_ISREG(facts.st_mode):
             raise ImageError(f"{path} is not a file")
         if facts.st_size > limit(BYTES):
             raise ImageError(str(too_large(path, facts.st_size)))
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), Counted(path, header=header) as file:
             warnings.simplefilter("ignore")  # pydicom warns of values that alkit does not use
-            syntax = reader.read_file_meta_info(path).get("TransferSyntaxUID")
+            reader.read_preamble(file, False)
+            syntax = reader._read_file_meta_info(file).get("TransferSyntaxUID")
             if syntax == DEFLATED:
                 raise ImageError(f"{path} is deflated as a whole", hint="save it in another transfer syntax")
             if syntax is not None and syntax.is_compressed:
                 _check_decoder(path, syntax)
-            return pydicom.dcmread(path, stop_before_pixels=header, specific_tags=list(TAGS) if header else None), facts
+            file.seek(0)
+            return pydicom.dcmread(file, stop_before_pixels=header, specific_tags=list(TAGS) if header else None), facts
     except (ImageError, DataError):
         raise
     except Exception as reason:  # pydicom raises errors of many kinds if a file is damaged
+        if file is not None and file.left < 0:
+            raise file.refusal() from reason
         raise ImageError(f"{path} cannot be read as DICOM", got=one_line(str(reason), 300)) from reason
+
+
+class Counted(io.BufferedReader):
+    """A file of DICOM from which pydicom may read a limited number of elements and items.
+
+    Parameters
+    ----------
+    path:
+        The file.
+    header:
+        Whether the sequences in it will be asked for. pydicom reads the elements of a sequence when it is asked for.
+    """
+
+    def __init__(self, path: Path, *, header: bool) -> None:
+        super().__init__(io.FileIO(path))
+        self.left, self._path, self._header = MOST_PARTS, path, header
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next bytes, which are at least one element or item, and at most one for each 8 bytes."""
+        content = super().read(size)
+        self.left -= max(1, len(content) // 8) if self._header else 1
+        if self.left < 0:
+            raise self.refusal()
+        return content
+
+    def refusal(self) -> ImageError:
+        """Return the error for a file with too many of them. pydicom raises its own in place of it."""
+        return ImageError(
+            f"{self._path} has too much in its header",
+            got=f"more than {MOST_PARTS} elements",
+            hint="convert it to NIfTI",
+        )
 
 
 def _check_decoder(path: Path, syntax: Any) -> None:

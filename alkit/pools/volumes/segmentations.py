@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from alkit._files import atomic_file
 from alkit.errors import ImageError, one_line
-from alkit.pools.volumes.dicom import DicomSeries
+from alkit.pools.volumes.dicom import Counted, DicomSeries
 from alkit.pools.volumes.parts import Part, reading_library
 from alkit.values.label_spec import LabelSpec
 
@@ -146,7 +146,8 @@ def _header(path: Path, series: DicomSeries) -> Any:
     pydicom = reading_library("pydicom", "volumes", "DICOM files")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = pydicom.dcmread(path, stop_before_pixels=True)
+        with Counted(path, header=True) as file:
+            found = pydicom.dcmread(file, stop_before_pixels=True)
         if missing := [name for name in NEEDED if not found.get(name)]:
             raise ImageError(f"{path} lacks what a DICOM segmentation refers to", got=f"no {' and no '.join(missing)}")
         found.decode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from pydicom.data import get_testdata_file
 
 from alkit import VolumePool
 from alkit.errors import DataError, ImageError
+from alkit.pools.volumes import dicom
 from alkit.pools.volumes.dicom import find_series, is_dicom
 from tests.support.volumes import LPS, change, ramp, write_enhanced, write_series
 
@@ -406,3 +408,52 @@ def test_a_scale_that_has_changed_since_is_an_error(tmp_path):
     change(paths[0], RescaleSlope=3)
     with pytest.raises(ImageError, match=r"00\.dcm has changed since its header was read"):
         values(part)
+
+
+ITEM, END = struct.pack("<HHI", 0xFFFE, 0xE000, 0), struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+PRIVATE, FRAMES, PLACE = (0x0009, 0x1010), (0x5200, 0x9230), (0x0020, 0x9113)
+ELEMENT = struct.pack("<HH2sH", 0x0009, 0x1020, b"LO", 0)
+
+
+def sequence(tag, content, *, known):
+    """Return a sequence with this content, of a length that it states or not."""
+    length, end = (len(content), b"") if known else (0xFFFFFFFF, END)
+    return struct.pack("<HH2sHI", *tag, b"SQ", 0, length) + content + end
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        sequence(PRIVATE, 2000 * ITEM, known=False),
+        sequence(PRIVATE, 2000 * bytes(8), known=False),  # pydicom takes anything for an item
+        sequence(FRAMES, 2000 * ITEM, known=False),
+        sequence(FRAMES, 2000 * ITEM, known=True),
+        sequence(FRAMES, ITEM[:4] + b"\xff" * 4 + sequence(PLACE, 2000 * ITEM, known=True) + END, known=False),
+        2000 * ELEMENT,
+    ],
+    ids=["private", "no items", "frames", "frames of known length", "inside", "elements"],
+)
+def test_a_header_with_very_many_elements_is_refused(tmp_path, monkeypatch, content):
+    """A file of 4 MB took a minute and 340 MB: the limit of a file would have taken an hour and 17 GB."""
+    (path,) = write_series(tmp_path / "case1", ramp()[..., :1])
+    whole = path.read_bytes()
+    place = whole.index(struct.pack("<HH2s", 0x7FE0, 0x0010, b"OW"))
+    monkeypatch.setattr(dicom, "MOST_PARTS", 1000)
+    assert found(tmp_path)[1] == {}
+    path.write_bytes(whole[:place] + content + whole[place:])
+    assert found(tmp_path)[1] == {"case1/00.dcm": REFUSED.format(path)}
+
+
+def test_the_pixels_of_a_file_are_no_elements_of_its_header(tmp_path, monkeypatch):
+    monkeypatch.setattr(dicom, "MOST_PARTS", 1000)
+    array = ramp((100, 100, 1))
+    (path,) = write_series(tmp_path / "case1", array)
+    (part,) = found(tmp_path)[0].values()
+    np.testing.assert_array_equal(values(part), array)
+    path.write_bytes(path.read_bytes() + 2000 * ELEMENT)
+    (part,) = found(tmp_path)[0].values()
+    with pytest.raises(ImageError, match="has too much in its header"):
+        values(part)
+
+
+REFUSED = "{} has too much in its header: got more than 1000 elements. Try: convert it to NIfTI."
