@@ -14,6 +14,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from alkit._logs import logger
 from alkit._reading.damage import BESIDES, MOST_PER_PIXEL, check_content
 from alkit._reading.limits import BYTES, PIXELS, check_pixels, limit
+from alkit._reading.streams import check_segments
 from alkit._turn import Turn
 from alkit.errors import AlkitError, DataError, one_line
 
@@ -83,6 +84,8 @@ def open_image(
         Pillow raises errors of many kinds if the file is damaged: see :func:`refuse_damage`.
     """
     _check_length(file, name, error)
+    check_segments(file, name, error)
+    file.seek(0)
     with _without_limit_of_pillow(), warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import BinaryIO
 
 from alkit.errors import AlkitError
 
@@ -20,6 +21,15 @@ FRAMES = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xC
 
 LONG = 0xC0
 """The first marker of JPEG after which a length follows. Decoders go on right behind those before it."""
+
+NEXT = re.compile(rb"\xff[^\x00\xff]")
+"""What Pillow takes for a marker of JPEG before the first scan."""
+
+FOLLOWED = frozenset({*range(0xC0, 0xD0), *range(0xDA, 0xF0), 0xFE} - {0xC8})
+"""Markers of JPEG behind which Pillow reads a length, and skips or keeps so many bytes."""
+
+MOST_SEGMENTS = 1000
+"""Most segments of a JPEG before its first scan. Each has up to 64 KB; thumbnails and maps of depth need hundreds."""
 
 MOST_SCANS = 100
 """Most scans of a JPEG, as libtiff has it. A scan can be a few bytes, and goes through the whole image."""
@@ -54,6 +64,40 @@ def check_scans(content: bytes, name: str, error: type[AlkitError]) -> None:
             raise error(f"{name} is damaged", got=f"more than {MOST_SCANS} scans", hint="save it again")
         length = max(2, int.from_bytes(content[marker.end() : marker.end() + 2], "big"))
         place = marker.end() + (length if kind >= LONG else 0)
+
+
+def check_segments(file: BinaryIO, name: str, error: type[AlkitError]) -> None:
+    """Check that a file, if it is a JPEG, does not have very many segments before its pixels.
+
+    Pillow joins those of EXIF, each of which is copied again with the next one, and keeps the others.
+
+    Raises
+    ------
+    AlkitError
+        It has. The error has the class `error`.
+    """
+    file.seek(0)
+    if file.read(3) != b"\xff\xd8\xff":
+        return
+    place, segments = 2, 0
+    while True:
+        file.seek(place)
+        window = file.read(START)
+        if (found := NEXT.search(window)) is None:
+            if len(window) < START:
+                return
+            place += START - 1
+            continue
+        kind = window[found.start() + 1]
+        if kind == SCAN:
+            return
+        place += found.end()
+        if kind in FOLLOWED:
+            segments += 1
+            file.seek(place)
+            place += max(2, int.from_bytes(file.read(2), "big"))
+        if segments > MOST_SEGMENTS:
+            raise error(f"{name} is damaged", got=f"more than {MOST_SEGMENTS} segments", hint="save it again")
 
 
 def stated_size(stream: bytes) -> Size | None:
