@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from alkit._files import without_tilde
+from alkit.cli import options
 from alkit.cli.expanding import expand
 from alkit.cli.printing import echo, quote
 from alkit.cli.stores import Record
@@ -54,6 +55,7 @@ def add(
             metavar="FILE",
         ),
     ] = None,
+    learner: options.OwnLearner = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Take new images into the pool. Labels, queries and rounds stay, and the new images can be selected.
@@ -93,7 +95,7 @@ def add(
         before = recorded_grouping(record)
         if groups is not None:  # of new images that are in the folder already
             record_groups(record, with_more_groups(record, build(form, "pool"), groups), only_new=True)
-        experiment = open_campaign(record, None, report)
+        experiment = open_campaign(record, None, report, learner)
         if Settings(record).schedule is None:  # else nothing is copied, because it is refused
             copy_files(source, Path(folder), volumes=is_volumes(form))
         grown = build(form, "pool")

@@ -70,6 +70,7 @@ def change(
     from alkit.configuration.construct import build
     from alkit.errors import ConfigurationError
     from alkit.experiment.keeping import change_keep
+    from alkit.learners.named import is_installed
     from alkit.record.alongside import alongside
     from alkit.record.changing import changed_settings
     from alkit.record.disputes import recorded_disputes
@@ -87,10 +88,11 @@ def change(
     if any(value is not None for value in at_any_time):
         # Most settings are made of those that are recorded, which must not change meanwhile.
         waits, text = any(value is not None for value in made_of), read_instructions(instructions)
+        own = None if is_installed(choice.get("learner", "")) else choice.get("learner")
         with record_at(store) as record:
             Settings(record).check_complete()
             pool = None if groups is None else build(Settings(record).declared["pool"], "pool")
-            campaign = None if audit is None else open_campaign(record, None, quiet)
+            campaign = None if audit is None else open_campaign(record, None, quiet, own)
             with record.together() if waits else record.database.together():
                 before = recorded_grouping(record)
                 lines = _change_groups_and_rules(record, pool, groups, rules)

@@ -79,7 +79,7 @@ def export(
     if labels is not None:
         if round is not None:
             raise ConfigurationError("--round can be used only without --labels")
-        _export_labels(store, out, labels.value, images, per_annotator=per_annotator, overwrite=overwrite)
+        _export_labels(store, out, labels.value, images, learner, per_annotator=per_annotator, overwrite=overwrite)
         return
     number = options.read_round(round)
     if per_annotator or images is not None:
@@ -98,13 +98,20 @@ def export(
 
 
 def _export_labels(
-    store: Record, out: Path, form: str, images: Path | None, *, per_annotator: bool, overwrite: bool
+    store: Record,
+    out: Path,
+    form: str,
+    images: Path | None,
+    learner: str | None,
+    *,
+    per_annotator: bool,
+    overwrite: bool,
 ) -> None:
     from alkit.cli.records import open_campaign, record_at
     from alkit.report.progress import progress_bar
 
     with progress_bar(str(store)) as report, record_at(store) as record:
-        experiment = open_campaign(record, images, report)
+        experiment = open_campaign(record, images, report, learner)
         experiment.export_labels(out, form, per_annotator=per_annotator, overwrite=overwrite)
     manifest = json.loads((out.expanduser() / "manifest.json").read_text(encoding="utf-8"))
     counts, left_out = manifest["counts"], manifest["left_out"]

@@ -20,6 +20,7 @@ def remove(
     image: Annotated[str, typer.Argument(help="Id of the image, or name of its query.")],
     reason: Annotated[str, typer.Option(help="Why it is removed. The record keeps this text.")],
     images: options.Images = None,
+    learner: options.OwnLearner = None,
 ) -> None:
     """Remove an image whose consent was withdrawn: from the pool, the labels, the caches, the journal and the backups.
 
@@ -42,7 +43,7 @@ def remove(
     problem = None
     with progress_bar(str(store)) as report, record_at(store) as record:
         id = next((entry.query.id for entry in record.asked() if image in entry.query.keys), image)
-        experiment = open_campaign(record, images, report)
+        experiment = open_campaign(record, images, report, learner)
         place, queries = last_place(record), [entry.query for entry in record.asked() if entry.query.id == id]
         found = experiment.remove(id, reason)
         settings = Settings(record)

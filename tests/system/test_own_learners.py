@@ -237,6 +237,16 @@ def test_a_campaign_with_ones_own_learner_runs_on_the_command_line(mine, tmp_pat
     made = alkit.Experiment.open("c.db", learner=typed_learner("my_own_learners:TorchLearner", "c.db"))
     assert [result.n_labels for result in made.history] == [3]
     assert (made.learner.steps, made.learner.lr, made.learner.network.keywords) == (2, 0.1, {"widths": (2, 4)})
+    steps = {
+        "add": ("--images", "new"),
+        "change": ("--audit", "1"),
+        "remove": (made.candidates[0], "--reason", "no consent"),
+        "export": ("--labels", "masks", "--out", "labels"),
+    }
+    for name, options in steps.items():
+        assert command(name, "c.db", *options) == 1
+        assert re.search(r"TorchLearner is not a learner .*\. Try: pass --learner", capfd.readouterr().err)
+        assert command(name, "c.db", *options, *own) == 0
 
 
 WRONG = {
