@@ -7,6 +7,7 @@ import os
 from alkit.pools.cache import _as_store_error, _lock
 from alkit.pools.index import Index
 from alkit.pools.rows import Rows
+from alkit.pools.sources import file_name
 from alkit.protocols import Pool
 
 
@@ -15,6 +16,9 @@ def forget_pixels(pool: Pool, id: str) -> int:
 
     Caches at other working sizes are recognised by the name of the file, its size and its times. A pool without a cache
     is left as it is.
+
+    The entry of a part of a file, such as a slice, stays, because pools read all parts of a file. One that needs this
+    part decodes it again.
     """
     while not isinstance(kept := getattr(pool, "_kept", None), Rows):
         if (inner := getattr(pool, "pool", None)) is None:
@@ -35,7 +39,9 @@ def forget_pixels(pool: Pool, id: str) -> int:
                 file.write(bytes(index.row_bytes))
                 file.flush()
                 os.fsync(file.fileno())
+            forgotten += 1
+            if file_name(name) != name:
+                continue
             entries = {other: found for other, found in index.entries.items() if other != name}
             Index(place, index.rows, index.count, index.shape, index.dtype, entries).save()
-            forgotten += 1
     return forgotten

@@ -132,7 +132,7 @@ class Rows:
     def _restore(self, position: int) -> Pixels:
         """Decode a damaged image again, and replace its row if the cache can be written."""
         entry, path = self.entries[position], self.source.path(self.names[position])
-        log.warning("the cached copy of %s is damaged; the image is decoded again", path)
+        log.warning("the cached copy of %s is damaged or was removed; the image is decoded again", path)
         try:
             pixels, _ = self.source.item(self.names[position])
         except ImageError as error:

@@ -116,7 +116,7 @@ def restart(
         store.replace(facts, kept.__contains__, unanswered=True, without_queries=True)
         return
     ids = {query.id for query in store.queries()}
-    _check_images(store, facts, {entry.query.id for entry in store.asked() if entry.sent_at is not None})
+    _check_images(store, facts, {entry.query.id for entry in store.asked()})  # also withdrawn: late answers count
     other = any(recorded[name] != facts["configuration"][name] for name in ("strategy", "initial", "seed", "pool"))
     unsent = {entry.query.id for entry in store.snapshot().open if entry.sent_at is None}
     gone = (ids - set(pool.ids)) | (unsent if other else set())

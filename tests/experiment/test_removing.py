@@ -10,9 +10,11 @@ import shutil
 from contextlib import suppress
 from functools import partial
 from itertools import count
+from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from commandline import alkit as run
 from PIL import Image
 from records import damage_of, everything
@@ -150,6 +152,52 @@ def test_its_rows_in_the_caches_are_overwritten(place):
     assert not any(row in content(place, "cache") for row in rows.values())
     shutil.copy(place / "images/a.png", place / "images/a2.png")
     assert len(pool(8).ids) == 11  # the caches still work
+
+
+def parts_of_files(kind):
+    """Return a pool whose files hold several images each."""
+    rng = np.random.default_rng(0)
+    if kind.startswith("volumes"):
+        nibabel = pytest.importorskip("nibabel")
+        Path("volumes").mkdir(exist_ok=True)
+        if not Path("volumes/b.nii.gz").exists():
+            for name in "ab":
+                array = rng.integers(99, size=(12, 12, 5)).astype(np.int16)
+                nibabel.Nifti1Image(array, np.diag([1, 1, 2, 1])).to_filename(f"volumes/{name}.nii.gz")
+        return alkit.VolumePool("volumes", context=int(kind[-1]))
+    Path("large").mkdir(exist_ok=True)
+    if not Path("large/b.tif").exists():
+        for name in "ab":
+            shape = (12, 60) if kind == "tiles" else (5, 12, 12)
+            tifffile.imwrite(f"large/{name}.tif", rng.integers(256, size=shape).astype(np.uint8))
+    if kind == "tiles":
+        return alkit.TilePool("large", tile=12, grayscale=True)
+    return alkit.ImagePool("large", pages="frames", grayscale=True)
+
+
+@pytest.mark.parametrize("kind", ["volumes 0", "volumes 1", "tiles", "frames"])
+def test_other_records_and_pools_keep_a_part_of_a_file_that_one_record_removes(place, kind):
+    def parts():
+        return parts_of_files(kind)
+
+    def campaign(store):
+        return alkit.Experiment(parts(), FAST, alkit.strategy("random"), store=store, classes=CLASSES)
+
+    one, other = campaign("one.db"), campaign("other.db")
+    size = parts().shape[1:]
+    for experiment in (one, other):
+        experiment.tell({id: np.eye(*size, dtype=np.uint8) for id in experiment.ask(8)})
+    whole, digest = parts().ids, parts().digest()
+    gone = [id for id in whole if id.startswith("a")][2:4]
+    pixels = [parts_of_files("volumes 0" if "vol" in kind else kind).stored([id])[0].tobytes() for id in gone]
+    assert all(row in content(place, "cache") for row in pixels)
+    one.remove(gone[0], "consent withdrawn")
+    assert pixels[0] not in content(place, "cache")
+    campaign("one.db").remove(gone[1], "consent withdrawn")  # as a second command does
+    assert pixels[1] not in content(place, "cache")
+    assert len(campaign("one.db").pool.ids) == len(whole) - 2
+    assert (parts().ids, parts().digest()) == (whole, digest)
+    assert campaign("other.db").fit().n_labels == 8
 
 
 @pytest.mark.sqlite
