@@ -246,6 +246,7 @@ def export_model(
     contents["card.json"] = (json.dumps(facts, indent=2, allow_nan=False) + "\n").encode()
     contents["CARD.md"] = card_text(facts).encode()
     make_folder(folder)
+    delete_file(folder / "CARD.md")  # of an earlier model, also if this call is killed; card.json has digests
     for name in _listed(folder / "card.json") & set(kinds.values()) - contents.keys():
         delete_file(folder / name)  # of an earlier model, which the new card does not describe
     for name in names:

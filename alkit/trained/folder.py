@@ -293,8 +293,9 @@ def predict_folder(
     masks, shown, table = target / "masks", target / "overlays", target / "classes.csv"
     ids = _ids(source_of(model, source), files)
     planned = [table] if per_image else [_named(masks, id, ".png") for id in ids]
-    planned += [_named(shown, id, ".jpg") for id in ids] if overlays and not per_image else []
     others = [path for id in unusable for path in (_named(masks, id, ".png"), _named(shown, id, ".jpg"))]
+    # Overlays that are not written again would show other masks.
+    (planned if overlays else others).extend(_named(shown, id, ".jpg") for id in ids if not per_image)
     prepare_output(target, source, [masks, shown], planned, overwrite=overwrite, others=others)
     said = Said(failed={id: str(error) for id, error in unusable.items()})
     for number in range(len(unusable)):

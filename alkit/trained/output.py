@@ -44,7 +44,8 @@ def prepare_output(
     noun:
         What `source` holds.
     others:
-        Files of earlier predictions of images that cannot be used now; they are deleted if files may be replaced.
+        Files of earlier predictions that will not be written, such as those of images that cannot be used now; they are
+        deleted if files may be replaced.
 
     Raises
     ------

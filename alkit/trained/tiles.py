@@ -61,8 +61,9 @@ def predict_tiles(
     masks, shown = target / "masks", target / "overlays"
     unusable: dict[str, ImageError] = {}
     files = scan(source, pattern, "images", unusable, SUFFIXES.union(SLIDES))
-    planned = [masks / f"{id}.tif" for id in files] + [shown / f"{id}.jpg" for id in files if overlays]
+    planned = [masks / f"{id}.tif" for id in files]
     others = [path for id in unusable for path in (masks / f"{id}.tif", shown / f"{id}.jpg")]
+    (planned if overlays else others).extend(shown / f"{id}.jpg" for id in files)
     prepare_output(target, source, [masks, shown], planned, overwrite=overwrite, others=others)
     said = Said(failed={id: str(error) for id, error in unusable.items()})
     write = partial(_write_tiles, source=source, step=step, masks=masks, shown=shown if overlays else None)

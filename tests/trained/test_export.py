@@ -24,7 +24,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 import alkit
-from alkit.errors import ConfigurationError, MissingDependencyError
+from alkit.errors import ConfigurationError, MissingDependencyError, StoreError
 from alkit.learners.nnunet.model import NNUNetPredictor
 from alkit.learners.predictor import NetworkPredictor
 from alkit.networks import SmpNetwork
@@ -623,6 +623,15 @@ def test_a_program_of_an_earlier_model_does_not_stay_beside_the_card_of_another(
     (tmp_path / "card.json").write_text('{"files": {"model.onnx": "0123", "../other": "4567"}}')
     export_model(model, tmp_path, overwrite=True)
     assert not (tmp_path / "model.onnx").exists()
+
+
+def test_the_card_of_an_earlier_model_does_not_stay_beside_files_that_cannot_be_written(model, tmp_path):
+    export_model(model, tmp_path)
+    (tmp_path / "model.pt2").unlink()
+    (tmp_path / "model.pt2").mkdir()
+    with pytest.raises(StoreError, match=r"cannot write .*model\.pt2"):
+        export_model(model, tmp_path, overwrite=True)
+    assert not (tmp_path / "CARD.md").exists()
 
 
 @pytest.mark.parametrize("formats", [(), ("tflite",), ("torch", "jax")])

@@ -201,10 +201,13 @@ def test_a_large_image_of_another_type_or_with_other_channels_is_refused(tmp_pat
     experiment.tell({id: labels[id] for id in experiment.ask(4)})
     experiment.fit()
     tifffile.imwrite(new / "e.tif", np.zeros((4, 30, 30), np.uint8), photometric="minisblack", planarconfig="separate")
-    outcome = predict_folder(trained_model(tmp_path / "r.db"), new, tmp_path / "out", overlays=False)
+    (tmp_path / "out" / "overlays").mkdir(parents=True)
+    (tmp_path / "out" / "overlays" / "a.jpg").write_text("of an earlier mask")
+    outcome = predict_folder(trained_model(tmp_path / "r.db"), new, tmp_path / "out", overlays=False, overwrite=True)
     assert outcome.done == ("a", "b.v2", "ward.3/c")
     assert set(outcome.failed) == {"d", "e"}
     assert "16" in outcome.failed["d"]
+    assert not list(tmp_path.glob("out/overlays/*"))
 
 
 def test_existing_files_are_overwritten_only_on_request(record, new, tmp_path):
@@ -221,6 +224,14 @@ def test_existing_files_are_overwritten_only_on_request(record, new, tmp_path):
     with pytest.raises(ConfigurationError, match="8 of the files"):
         predict_folder(model, new, out)
     predict_folder(model, new, tmp_path / "other", overlays=False)
+
+
+def test_overlays_of_earlier_masks_do_not_stay_beside_others(record, new, tmp_path):
+    out, model = tmp_path / "out", trained_model(record)
+    predict_folder(model, new, out)
+    (out / "overlays" / "own.jpg").touch()
+    predict_folder(model, new, out, overlays=False, overwrite=True)
+    assert files(out) == [*(f"masks/{name}.png" for name in ("a", "b.v2", "d", "ward.3/c")), "overlays/own.jpg"]
 
 
 def test_masks_cannot_be_written_into_the_folder_of_images(record, new):
