@@ -15,7 +15,7 @@ import importlib.metadata
 import importlib.util
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -139,7 +139,16 @@ def _version(module: str) -> str | None:
     with suppress(importlib.metadata.PackageNotFoundError):
         return importlib.metadata.version(top)
     version = getattr(sys.modules.get(top), "__version__", None)
-    return version if isinstance(version, str) else None
+    if isinstance(version, str):
+        return version
+    owners = sorted(set(_distributions().get(top, ())))  # whose names may be others than that of the package
+    return ", ".join(f"{owner} {importlib.metadata.version(owner)}" for owner in owners) or None
+
+
+@functools.cache
+def _distributions() -> Mapping[str, list[str]]:
+    """Return the names of the distributions of each package. Reading them takes a second, and few packages need it."""
+    return importlib.metadata.packages_distributions()
 
 
 def _source(name: str) -> _Source | None:

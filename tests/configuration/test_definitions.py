@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 import sys
 import time
 from types import ModuleType
@@ -156,6 +157,27 @@ def test_packages_count_by_their_versions_and_python_not_at_all():
     form = [{"named": "sklearn.svm:SVC"}, {"named": "math:sqrt"}, {"named": "torch.nn:ReLU"}, {"is": "alkit:UNet"}]
     found = definitions_of(form)
     assert found.keys() == {"sklearn"}
+
+
+def test_a_package_counts_by_the_version_of_a_distribution_with_another_name(tmp_path, monkeypatch):
+    """As a plugin ``our-lab`` with the package ``labtools``, which says nothing about its version."""
+    place = tmp_path / "site-packages"
+    monkeypatch.syspath_prepend(place)
+    (place / "labtools").mkdir(parents=True)
+    (place / "labtools" / "__init__.py").write_text("def score(): return 1\n")
+    found = []
+    for version in ("1.0", "1.1"):
+        facts = place / f"our_lab-{version}.dist-info"
+        facts.mkdir()
+        (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: our-lab\nVersion: {version}\n")
+        (facts / "RECORD").write_text("labtools/__init__.py,,\n")
+        importlib.invalidate_caches()
+        definitions._distributions.cache_clear()
+        found.append(definitions_of(written_form(importlib.import_module("labtools").score)))
+        shutil.rmtree(facts)
+    monkeypatch.delitem(sys.modules, "labtools")
+    definitions._distributions.cache_clear()
+    assert found == [{"labtools": "our-lab 1.0"}, {"labtools": "our-lab 1.1"}]
 
 
 def test_code_that_no_edit_would_show_is_named(tmp_path, monkeypatch):
