@@ -91,6 +91,7 @@ class Representations:
         self._stream, self._store = stream, store
         self._fitted: dict[object, FittedExtractor] = {}
         self._features: dict[object, npt.NDArray[np.float32]] = {}
+        self._tables: dict[object, tuple[StoredRows, object]] = {}  # by extractor, with what was erased in them
         self._clusters: dict[object, Clusters] = {}
 
     def fitted(self, extractor: FeatureExtractor) -> FittedExtractor:
@@ -105,7 +106,8 @@ class Representations:
     def features(self, extractor: FeatureExtractor) -> npt.NDArray[np.float32]:
         """Return one row per image of ``ids``, ``(len(ids), d)``, read-only."""
         key = _key(extractor)
-        if key not in self._features:
+        table, erased = self._tables.get(key, (None, None))
+        if key not in self._features or (table is not None and table.erased() != erased):
             self._features[key] = self._rows(extractor, self.fitted(extractor))
         found, fitted = self._features[key], self._fitted.get(key)
         if isinstance(fitted, FittedEmbeddings) and np.may_share_memory(found, fitted.table):
@@ -127,6 +129,7 @@ class Representations:
             scale = getattr(self.pool, "scale", None)
             images = image_digests(image_shape(self.pool), scale, [digests[id] for id in self.ids])
             try:
+                self._tables[_key(extractor)] = table, table.erased()
                 return table.rows(self.ids, images, computing.rows, partial(computing.rows, silent=True))
             except ReadOnlyCacheError as reason:
                 log.warning("the features are computed for this process only, because they cannot be kept (%s)", reason)

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from alkit.features.row_index import ENTRY, image_digests
+from alkit._files import write_atomically
+from alkit.features.row_index import ENTRY, ERASED, image_digests
 from alkit.pools.checks import image_shape
 from alkit.protocols import HasDigests, Pool
 
@@ -52,4 +53,5 @@ def _forget(folder: Path, image: bytes) -> int:
         for copy in folder.glob("order-*.bin"):
             with suppress(OSError):
                 copy.unlink()
+        write_atomically(folder / ERASED, b"")  # last: who has the rows mapped reads them again
         return len(places)

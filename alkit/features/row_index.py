@@ -16,6 +16,9 @@ from alkit.features.gathered import Rows
 Images = npt.NDArray[np.bytes_]
 """Digests of images, ``(n,)``, 32 bytes each."""
 
+ERASED = "erased"
+"""Name of an empty file beside the rows, which is made again whenever rows are overwritten because of a removal."""
+
 ENTRY = np.dtype([("image", "S32"), ("row", "<u4"), ("check", "<u4")])
 """An entry: the digest of the image, the CRC-32 of the row, and the CRC-32 of both."""
 

@@ -38,7 +38,7 @@ from alkit._files import temporary_file, write_atomically
 from alkit._logs import logger
 from alkit.errors import DataError, StoreError
 from alkit.features.gathered import Gathered, Rows, map_rows
-from alkit.features.row_index import ENTRY, Images, entry_checks, find_rows, make_entries, row_sums
+from alkit.features.row_index import ENTRY, ERASED, Images, entry_checks, find_rows, make_entries, row_sums
 
 log = logger(__name__)
 
@@ -109,6 +109,13 @@ class StoredRows:
             self._key["code"] = dict(code)
         key = hashlib.sha256(json.dumps(self._key, sort_keys=True).encode()).hexdigest()
         self.folder, self.name = root / key[:16], name
+
+    def erased(self) -> tuple[int, int] | None:
+        """Return what changes whenever a row is overwritten in its place: its image was removed from a record."""
+        with suppress(OSError):
+            found = os.stat(self.folder / ERASED)
+            return found.st_ino, found.st_mtime_ns
+        return None
 
     def rows(self, ids: Sequence[str], images: Images, compute: Compute, again: Compute) -> Rows:
         """Return the rows of some images in their order, read-only; those that are missing are computed first.

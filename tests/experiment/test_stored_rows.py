@@ -416,3 +416,15 @@ def test_after_kill_9_the_same_images_are_chosen(death, tmp_path):
     computed = sum(map(int, log.read_text().split())) - before
     kept = 192 if death == "extraction" else 300
     assert computed == 300 - kept + 1
+
+
+def test_rows_of_an_image_that_another_record_removes_are_computed_again(tmp_path):
+    pool, extractor = pool_of(range(6)), Wide()
+    parts = alkit.testing.Brightness(), alkit.strategy("k-centre", features=extractor)
+    one, other = (alkit.Experiment(pool, *parts, tmp_path / name, classes=("a", "b")) for name in ("a.db", "b.db"))
+    found = other._parts.representations.features(extractor)  # mapped into memory, and kept by the session
+    one._parts.representations.features(extractor)
+    one.remove("0003", "consent withdrawn")
+    assert not found[3].any(), "nothing of it is left on the disk"
+    np.testing.assert_array_equal(other._parts.representations.features(extractor), expected(pool))
+    assert (folder() / "erased").stat().st_size == 0
