@@ -115,13 +115,7 @@ def read_strategy(path: str | Path, features: FeatureExtractor | None = None) ->
         A name is unknown; the message lists the nearest names.
     """
     try:
-        if stat.S_ISFIFO(os.stat(path).st_mode):
-            raise ValueError("it is a pipe, and not a file")
-        with open(path, "rb") as file:
-            content = file.read(LONGEST + 1)
-        if len(content) > LONGEST:
-            raise ValueError(f"it has more than {LONGEST} bytes")
-        table = tomllib.loads(content.decode())
+        table = _read(path)
     except FileNotFoundError as reason:
         raise ConfigurationError(f"the strategy file {path} does not exist", hint="check the path") from reason
     except (OSError, ValueError, RecursionError) as reason:  # TOMLDecodeError and UnicodeDecodeError are ValueErrors
@@ -133,6 +127,17 @@ def read_strategy(path: str | Path, features: FeatureExtractor | None = None) ->
         return _strategy(inner, features, str(path), "strategy" if inner is not table else "")
     except RecursionError as reason:
         raise ConfigurationError(f"the tables of {path} are nested too deeply") from reason
+
+
+def _read(path: str | Path) -> dict[str, Any]:
+    """Return the tables of a file, which may be a stranger's; an :class:`OSError` or a :class:`ValueError` if none."""
+    if stat.S_ISFIFO(os.stat(path).st_mode):
+        raise ValueError("it is a pipe, and not a file")
+    with open(path, "rb") as file:
+        content = file.read(LONGEST + 1)
+    if len(content) > LONGEST:
+        raise ValueError(f"it has more than {LONGEST} bytes")
+    return tomllib.loads(content.decode())
 
 
 def strategy_from(table: Mapping[str, object], features: FeatureExtractor | None = None) -> Strategy:
@@ -306,8 +311,7 @@ def keeps_reconstruction(strategy: str) -> bool:
     if not strategy.endswith(".toml"):
         return _has_reconstruction(strategy)
     try:
-        table = tomllib.loads(Path(strategy).read_bytes()[:LONGEST].decode())
-        return any(_has_reconstruction(name) for name in _names_in(table))
+        return any(_has_reconstruction(name) for name in _names_in(_read(strategy)))
     except (OSError, ValueError, RecursionError):
         return False
 

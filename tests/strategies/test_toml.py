@@ -3,8 +3,10 @@
 import os
 import pkgutil
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -18,6 +20,7 @@ from alkit.features import Pretrained
 from alkit.protocols import FeatureExtractor
 from alkit.strategies import read_strategy
 from alkit.strategies import toml as strategy_file
+from alkit.strategies.toml import keeps_reconstruction
 
 RANKING = '{ name = "uncertainty", score = "entropy", sampler = { name = "members" } }'
 WHOLE = """
@@ -331,7 +334,18 @@ def test_a_hostile_file_is_refused(tmp_path, text):
     assert len(str(refused.value)) <= 4000
 
 
+@pytest.mark.parametrize("read", [read_strategy, keeps_reconstruction])
+def test_a_file_with_a_gap_does_not_fill_the_memory(tmp_path, monkeypatch, read):
+    monkeypatch.setattr(Path, "read_bytes", None)  # which reads it whole
+    (tmp_path / "s.toml").write_text('name = "ssl-cluster"')
+    assert read(str(tmp_path / "s.toml"))
+    os.truncate(tmp_path / "s.toml", 2**40)
+    with nullcontext() if read is keeps_reconstruction else pytest.raises(ConfigurationError, match="more than 16384"):
+        assert not read(str(tmp_path / "s.toml"))
+
+
 def test_a_pipe_does_not_block(tmp_path):
     os.mkfifo(tmp_path / "s.toml")
+    assert not keeps_reconstruction(str(tmp_path / "s.toml"))
     with pytest.raises(ConfigurationError, match="it is a pipe"):
         read_strategy(tmp_path / "s.toml")
