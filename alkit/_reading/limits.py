@@ -6,7 +6,9 @@ experiment.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from pathlib import Path
 
 from alkit.errors import AlkitError, ConfigurationError, DataError
@@ -94,9 +96,11 @@ def read_file(path: str | Path) -> bytes:
     DataError
         The file has more bytes than :data:`BYTES` allows.
     OSError
-        The file cannot be read.
+        The file cannot be read, or is a pipe or a device, which would block or have no end.
     """
     most = limit(BYTES)
+    if not (stat.S_ISREG(mode := os.stat(path).st_mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, "it is not a regular file", os.fspath(path))
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         content = file.read(size + 1) if size <= most else b""

@@ -1,6 +1,7 @@
 """No file takes the process or the machine down: sizes are checked before memory is used."""
 
 import logging
+import os
 import subprocess
 import sys
 import textwrap
@@ -262,3 +263,13 @@ def test_a_truncated_exif_block_is_a_warning_that_names_the_file(tmp_path, caplo
     assert pool.ids == ("a",)
     assert "a.jpg is damaged in part (Corrupt EXIF data" in caplog.text
     assert not recwarn.list
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes")
+@pytest.mark.parametrize("multiple", [False, True])
+def test_a_table_that_is_a_pipe_or_a_device_neither_blocks_nor_ends(tmp_path, multiple):
+    """A record names the table of the labels of its test set."""
+    os.mkfifo(tmp_path / "labels.csv")
+    for path in (tmp_path / "labels.csv", "/dev/zero"):
+        with pytest.raises(AlkitError, match="it is not a regular file"):
+            alkit.LabelOracle(path, classes=("cat", "dog"), multiple=multiple)
