@@ -52,9 +52,14 @@ def changed_in(name: str) -> dict[str, tuple[Any, Any]]:
         for place, value in _settings(name, module).items():
             with suppress(LookupError):
                 now = _present(module, place)
-                if (now is None or _is_plain(now)) and (type(now), now) != (type(value), value):
+                if (now is None or _is_plain(now)) and not _is_same(now, value):
                     found[_shown(place)] = value, now
     return found
+
+
+def _is_same(now: object, value: object) -> bool:
+    """Return whether a value is that of the source: ``True`` is not 1, but a number of a class of its own may be."""
+    return now == value and (type(now) is type(value) or type(now) not in (bool, int, float, complex))
 
 
 def definition_of(setting: str) -> str:

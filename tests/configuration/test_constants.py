@@ -4,6 +4,7 @@ import importlib
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from alkit.configuration import start
@@ -103,6 +104,13 @@ def test_constants_that_were_set_are_found_with_both_values(module):
         "my_constants:RATE": (0.5, 0.25),
         "my_constants:SIZES": ((1, 2), (1, 3)),
     }
+
+
+def test_numbers_of_other_types_may_be_the_same(module):
+    module.RATE = np.float64(0.5)
+    assert found() == {}
+    module.FACTOR = True
+    assert found() == {"my_constants:FACTOR": (1, True)}
 
 
 def test_entries_of_mappings_and_lists_are_found(module):
