@@ -74,6 +74,7 @@ def start(
 
     The learner is tried on a few images with made-up labels, so that a network that does not fit them is found now.
     Until the first answer, the same command with other options changes the options; after it, `alkit change` does.
+    Images that people have already, and the ids of their classes, stay the same.
 
     [dim]Examples:[/dim]
 

@@ -164,6 +164,8 @@ class Settings:
             or the rounds have a schedule. The message names them.
         """
         given, parts, seed, terms = described.given, described.parts, described.seed, described.terms
+        if classes is not None:
+            self._check_ids(as_spec(classes))
         declared = {**parts, "pool": written_form(given)}
         pool, configuration, gone = described.pool, {**described.configuration}, list[str]()
         offered, former = pool.ids, self.unusable
@@ -396,6 +398,32 @@ class Settings:
         """Forget the classes of an oracle in a record without answers, whose run is tried again."""
         if self._is_fresh() and self.schedule is not None:
             self._store.revise_unanswered("classes", lambda before: None)
+
+    def _check_ids(self, now: LabelSpec) -> None:
+        """Check that a class keeps its id while people have queries: they save masks of the ids that they were told.
+
+        Raises
+        ------
+        ResumeError
+            A class has another id, or a value that was or will be ignored is one.
+        """
+        is_run = self.schedule is not None and self._store.fact(PLACE) is None
+        if is_run or self._store.fact("classes") in (None, written_form(now)) or self._store.has_answers():
+            return
+        former = self.spec
+        if all(entry.sent_at is None for entry in self._store.asked()):
+            return
+        ids = [{name: f"the id {id}" for id, name in enumerate(spec.classes)} for spec in (former, now)]
+        ids[0] |= (
+            {} if former.ignore is None or former.ignore >= now.values else {now.classes[former.ignore]: "ignored"}
+        )
+        ids[1] |= {} if now.ignore is None or now.ignore >= former.values else {former.classes[now.ignore]: "ignored"}
+        if moved := [name for name in ids[0] if name in ids[1] and ids[0][name] != ids[1][name]]:
+            raise ResumeError(
+                f"classes must keep their ids, because people have queries of {self._store.path}",
+                got=f"{moved[0]!r}, recorded {ids[0][moved[0]]}, now {ids[1][moved[0]]}",
+                hint="the former ids, or another store",
+            )
 
     def declare_classes(self, classes: LabelSpec | Sequence[str]) -> None:
         """Record the classes of the labels, or check that they equal the recorded ones."""

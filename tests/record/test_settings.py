@@ -130,8 +130,25 @@ def sent(place, **more):
     """Return the ids of images that people have, without an answer."""
     experiment = begun(place, **more)
     asked = experiment.ask(2)
-    experiment.send(alkit.oracles.FolderOracle(place / "exchange", classes=("skin", "lesion"), images=experiment.pool))
+    experiment.send(alkit.oracles.FolderOracle(place / "exchange", classes=experiment.spec, images=experiment.pool))
     return asked
+
+
+MOVED = [
+    ("lesion", "skin"),
+    ("background", "skin", "lesion"),
+    alkit.LabelSpec(("skin", "lesion", "nevus", "mole"), ignore=255),  # 2 was ignored
+]
+
+
+@pytest.mark.parametrize("classes", MOVED, ids=str)
+@pytest.mark.parametrize("more", [{}, {"seed": 1}], ids=str)
+def test_a_mask_that_people_save_now_keeps_its_meaning_when_classes_change(place, classes, more):
+    sent(place, classes=alkit.LabelSpec(("skin", "lesion"), ignore=2))
+    with pytest.raises(ResumeError, match=r"classes must keep their ids.*the former ids, or another store"):
+        begun(place, classes, **more)
+    assert begun(place, ("skin", "leison")).spec.classes == ("skin", "leison"), "another name for the same class"
+    assert begun(place, ("skin", "lesion", "nevus")).spec.ignore is None
 
 
 def save_others(place, folder):
