@@ -124,23 +124,23 @@ def _used_by(thing: type | FunctionType) -> Iterator[tuple[str, object, bool]]:
                 yield f"{thing.__module__}:{thing.__qualname__}.{name}", value, False
         return
     space, module = thing.__globals__, thing.__module__
+    names, attributes, changed = _facts(thing.__code__)
     if thing.__name__ not in MAKING:  # which give a new object its attributes
-        yield from ((f".{name}", None, True) for name in _stored_attributes(thing.__code__))
-    changed = set(_changed_entries(thing.__code__))
+        yield from ((name, None, True) for name in attributes)
     yield from ((name, None, True) for name in changed if name.startswith("."))
     for cell in thing.__closure__ or ():
         try:
             yield "", cell.cell_contents, False
         except ValueError:  # it has no content yet
             continue
-    for name, assigns in _names(thing.__code__):
+    for name, assigns in names:
         if name not in space:
             continue
         value = space[name]
         if not isinstance(value, ModuleType):
             yield f"{module}:{name}", value, assigns or (name in changed and isinstance(value, list | dict))
         elif _is_of_user(value.__name__):
-            inner = ((other, vars(value).get(other)) for other, _ in _names(thing.__code__))
+            inner = ((other, vars(value).get(other)) for other, _ in names)
             yield from ((f"{value.__name__}:{other}", own, False) for other, own in inner if own is not None)
 
 
@@ -179,36 +179,43 @@ def _is_plain(value: object) -> bool:
     return all(map(_is_plain, value)) if isinstance(value, tuple) else isinstance(value, PLAIN)
 
 
-def _names(code: CodeType) -> Iterator[tuple[str, bool]]:
-    """Yield the names that code and the functions inside it use, and whether they assign a global of this name."""
-    assigned = {one.argval for one in dis.get_instructions(code) if one.opname in ("STORE_GLOBAL", "DELETE_GLOBAL")}
-    yield from ((name, name in assigned) for name in code.co_names)
-    for inner in code.co_consts:
-        if isinstance(inner, CodeType):
-            yield from _names(inner)
+Facts = tuple[tuple[tuple[str, bool], ...], frozenset[str], frozenset[str]]
 
 
-def _stored_attributes(code: CodeType) -> Iterator[str]:
-    """Yield the names of the attributes that code and the functions inside it assign."""
-    yield from (one.argval for one in dis.get_instructions(code) if one.opname in ("STORE_ATTR", "DELETE_ATTR"))
-    for inner in code.co_consts:
-        if isinstance(inner, CodeType):
-            yield from _stored_attributes(inner)
+@lru_cache(maxsize=2000)
+def _facts(code: CodeType) -> Facts:
+    """Return what code and the functions inside it use and change.
 
-
-def _changed_entries(code: CodeType) -> Iterator[str]:
-    """Yield the globals, and the attributes with a dot, whose entries code and the functions inside it change."""
+    Returns
+    -------
+    names:
+        The names that they use, and whether they assign a global of this name.
+    attributes:
+        The attributes that they assign, each with a dot before it.
+    changed:
+        The globals, and the attributes with a dot, whose entries they change.
+    """
+    assigned, attributes, changed = set[str](), set[str](), set[str]()
     last, before = "", ""  # what was loaded last, also if the last instruction has loaded it
     for one in dis.get_instructions(code):
-        changes = before and isinstance(one.argval, str) and one.argval in CHANGING
+        name = one.argval if isinstance(one.argval, str) else ""
+        changes = before and name in CHANGING and one.opname in ("LOAD_METHOD", "LOAD_ATTR")
         if one.opname in ("STORE_SUBSCR", "DELETE_SUBSCR") or changes:
-            yield last
+            changed.add(last)
+        elif one.opname in ("STORE_GLOBAL", "DELETE_GLOBAL"):
+            assigned.add(name)
+        elif one.opname in ("STORE_ATTR", "DELETE_ATTR"):
+            attributes.add(f".{name}")
         is_global, is_attribute = one.opname in ("LOAD_GLOBAL", "LOAD_NAME"), one.opname == "LOAD_ATTR" and not changes
-        before = str(one.argval) if is_global else f".{one.argval}" if is_attribute else ""
+        before = name if is_global else f".{name}" if is_attribute else ""
         last = before or last
-    for inner in code.co_consts:
-        if isinstance(inner, CodeType):
-            yield from _changed_entries(inner)
+    names = [(name, name in assigned) for name in code.co_names]
+    for inner in filter(lambda one: isinstance(one, CodeType), code.co_consts):
+        more, own, entries = _facts(inner)
+        names += more
+        attributes |= own
+        changed |= entries
+    return tuple(names), frozenset(attributes), frozenset(changed)
 
 
 def _is_of_user(name: Any) -> bool:

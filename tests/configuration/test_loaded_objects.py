@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 
 FACTOR, COUNT, SEEN = 2, 0, []
-CONFIG = {"rate": 1, "net": {"widths": [1, 2]}}
+CONFIG = {"rate": 1, "pop": 1, "net": {"widths": [1, 2]}}
 CONFIG["itself"] = CONFIG
 WIDTHS, LATELY = [1], {"x": 0}
 
@@ -47,7 +47,7 @@ def helper(x):
     SEEN.append(x)
     state.count()
     remember(x)
-    return FACTOR * x * CONFIG["rate"] * WIDTHS[0] * Settings.size * options.size * plain.size
+    return FACTOR * x * CONFIG["rate"] * CONFIG["pop"] * WIDTHS[0] * Settings.size * options.size * plain.size
 
 def remember(x):
     LATELY["x"] = x
