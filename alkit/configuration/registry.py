@@ -62,7 +62,7 @@ def list_plugins(group: Group) -> dict[str, EntryPoint]:
     return dict(_by_group(entry_points, tuple(map(_stamp, sys.path)))[group.name])
 
 
-@functools.lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=8)
 def _by_group(
     read: Callable[..., Iterable[EntryPoint]], stamps: tuple[object, ...]
 ) -> dict[str, dict[str, EntryPoint]]:

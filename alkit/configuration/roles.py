@@ -240,6 +240,7 @@ def _returned(function: Callable[..., object], package: str) -> list[type]:
     return [kind for kind in _classes_in(hints.get("return")) if _is_own_part(kind, package)]
 
 
+@functools.lru_cache(maxsize=256)  # evaluating annotations takes longer than all else here
 def _declared(thing: Any, package: str) -> list[Any]:
     """Return the parts of a package that the parameters of a class or function declare, by type or by default."""
     kinds = [kind for declared in kinds_of(thing).values() for kind in _classes_in(declared)]

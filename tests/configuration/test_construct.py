@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import alkit
-from alkit.configuration import build, registry, roles, written_form
+from alkit.configuration import build, roles, written_form
 from alkit.configuration.addresses import FORMER
 from alkit.configuration.parameter_changes import parameters_in_records
 from alkit.configuration.parts import CLASSES, PARTS
@@ -35,12 +35,6 @@ from alkit.record import Store
 HERE = __name__
 ROLES = sorted({role for role, _ in (CLASSES | roles.FUNCTIONS).values()})
 SMP = "segmentation_models_pytorch.decoders.unet.model:Unet"
-
-
-@pytest.fixture(autouse=True)
-def remembered(monkeypatch):
-    """Read the metadata of installed distributions once in a test."""
-    monkeypatch.setattr(registry, "entry_points", functools.cache(registry.entry_points))
 
 
 def record(value):
