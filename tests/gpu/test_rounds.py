@@ -1,5 +1,6 @@
 """Rounds of the baselines: a record that was begun on one device goes on on another, and the choices stay."""
 
+import os
 import shutil
 from dataclasses import replace
 
@@ -11,6 +12,8 @@ from alkit.trained import trained_model
 
 MEMBERS = ("ensemble-s", "ensemble-js")
 BASELINES = ("random", "ssl-cluster", "mc-dropout", *MEMBERS, "ceal", "dsal")
+# Three suffice to show on the CPU that these tests are right.
+METHODS = BASELINES if "ALKIT_TEST_DEVICE" in os.environ else BASELINES[1::2]
 
 
 def experiment_on(device, method, store, pool, learner_on, network, cache):
@@ -21,7 +24,7 @@ def experiment_on(device, method, store, pool, learner_on, network, cache):
     return alkit.Experiment(pool, learner, alkit.strategy(method, **options), store=store, seed=1)
 
 
-@pytest.mark.parametrize("method", BASELINES)
+@pytest.mark.parametrize("method", METHODS)
 def test_the_next_choice_is_that_of_the_cpu(method, gpu_pool, gpu_oracle, learner_on, network, device, tmp_path):
     parts = gpu_pool, learner_on, network, tmp_path / "cache"
     begun = experiment_on("cpu", method, tmp_path / "cpu.db", *parts)
@@ -32,7 +35,7 @@ def test_the_next_choice_is_that_of_the_cpu(method, gpu_pool, gpu_oracle, learne
     assert found == expected
 
 
-@pytest.mark.parametrize("method", BASELINES)
+@pytest.mark.parametrize("method", METHODS)
 def test_rounds_on_the_device_learn_and_their_record_opens_on_the_cpu(
     method, gpu_pool, gpu_test, gpu_oracle, learner_on, network, device, tmp_path
 ):

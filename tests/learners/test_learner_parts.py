@@ -124,7 +124,12 @@ def test_each_part_changes_the_model_and_repeats_bit_for_bit_without_the_global_
     assert first.dumps() == again.dumps() != fit(learner()).dumps()
 
 
-@pytest.mark.parametrize("part", PARTS)
+ALIKE = ("loss", "tversky", "class weights", "sgd", "one cycle")  # others begin each round as these do
+
+
+@pytest.mark.parametrize(
+    "part", [pytest.param(part, marks=pytest.mark.slow if part in ALIKE else ()) for part in PARTS]
+)
 def test_an_experiment_reopened_at_every_step_ends_like_one_that_never_was(world, tmp_path, part):
     network = partial(alkit.UNet, widths=(2, 4)) if PARTS[part].get("freeze", 0) == 0 else Encoded
 

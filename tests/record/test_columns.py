@@ -156,7 +156,7 @@ def test_random_values_of_every_column_are_read_as_they_were_written(name, tmp_p
     columns = table.c.keys()[:-1]
     others = [column for column in columns if not table.c[column].primary_key]
 
-    @settings(max_examples=50)
+    @settings(max_examples=25)
     @given(rows_of(table), st.data())
     def write_and_read(rows, data):
         database = database_at(path)
@@ -196,7 +196,7 @@ def test_random_values_in_tables_about_tables_are_read_as_they_were_written(tabl
     Store(tmp_path / "record.db").close()
     database = database_at(tmp_path / "record.db")
 
-    @settings(max_examples=50)
+    @settings(max_examples=25)
     @given(st.tuples(*map(values_of, columns)))
     def write_and_read(values):
         whole = _complete(table, values)
@@ -251,7 +251,7 @@ PLAIN = st.recursive(
 def test_random_facts_are_read_as_they_were_written(tmp_path):
     store = Store(tmp_path / "record.db")
 
-    @settings(max_examples=50)
+    @settings(max_examples=25)
     @given(PLAIN)
     @example({"a": -0.0})
     def write_and_read(value):
