@@ -178,7 +178,7 @@ def start(
                 people=people,
                 report=report,
             )
-    with record_at(store) as recorded:
+    with record_at(store) as recorded, recorded.one_connection():
         say_threads(recorded, pool.shape, threads, new=not before)
         check_images(recorded, str(source.folder), named=True)
         if test_set is not None:

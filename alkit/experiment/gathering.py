@@ -27,12 +27,15 @@ log = logger(__name__)
 
 def send(parts: Parts, oracle: Oracle) -> tuple[Query, ...]:
     """Hand the open queries and reviews to an oracle, record that, and return them."""
-    parts.settings.declare_classes(spec_of(oracle))
-    if not parts.store.has_answers():
-        rehearse_once(parts)
-    queries = (*parts.open_queries(), *parts.open_reviews())
+    spec = spec_of(oracle)
+    with parts.store.one_connection():
+        parts.settings.declare_classes(spec)
+        if not parts.store.has_answers():
+            rehearse_once(parts)
+        queries = (*parts.open_queries(), *parts.open_reviews())
+        asked = blinded(parts, queries)
     if queries:
-        oracle.ask(blinded(parts, queries))
+        oracle.ask(asked)
         parts.store.mark_sent([query.id for query in queries])
     removed = parts.store.fact(REMOVED) or {}
     if gone := [query for query in queries if query.id in removed]:  # by another process, after the queries were read

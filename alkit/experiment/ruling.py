@@ -119,10 +119,11 @@ def pick(parts: Parts, candidates: Sequence[str], n: int, number: int, stream: S
         Calls the strategy.
 
     """
-    rules = recorded_rules(parts.store)
-    room = Room(parts, rules, number)
+    with parts.store.one_connection():
+        rules = recorded_rules(parts.store)
+        room = Room(parts, rules, number)
+        first = named_first(rules, candidates, parts.groups_of(candidates), parts.metadata_of(candidates))
     picked, generators = Picked(), _generators(stream)
-    first = named_first(rules, candidates, parts.groups_of(candidates), parts.metadata_of(candidates))
     for wanted in ([id for id in candidates if id in first], candidates):
         while (missing := n - len(picked.ids)) and (
             left := [id for id in wanted if id not in set(picked.ids) and room.has(id)]

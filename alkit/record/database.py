@@ -10,6 +10,7 @@ import threading
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
 from operator import itemgetter
 from pathlib import Path
@@ -254,8 +255,7 @@ class Database:
 
     def state(self, connection: sa.Connection, *of: sa.Table) -> tuple[Row, ...]:
         """Return a value that is different after every change of these tables."""
-        names = [table.name for table in of]
-        return tuple(self.rows(connection, tables.totals, tables.totals.c.name.in_(names)))
+        return tuple(self.rows_of(connection, tables.totals.c.name, [table.name for table in of]))
 
     def rows(
         self,
@@ -263,20 +263,36 @@ class Database:
         table: sa.Table,
         *conditions: sa.ColumnElement[bool],
         known: Container[Row] = frozenset(),
+        **values: Any,
     ) -> list[Row]:
-        """Return the rows for which all conditions hold, sorted by the primary key.
+        """Return the rows for which all conditions hold and that have these values, sorted by the primary key.
 
         Parameters
         ----------
         known:
             Rows whose digests were checked earlier.
+        values:
+            Values by the names of their columns; none of them is None. Such a statement is made once, which takes
+            several times as long as executing it.
 
         Raises
         ------
         StoreError
             A row is not what alkit wrote.
         """
-        result = connection.execute(sa.select(table).where(*conditions))
+        selected = _with_values(table, *values)
+        return self._checked(connection, table, selected.where(*conditions) if conditions else selected, values, known)
+
+    def _checked(
+        self,
+        connection: sa.Connection,
+        table: sa.Table,
+        selected: sa.Select[Any],
+        values: Mapping[str, Any],
+        known: Container[Row] = frozenset(),
+    ) -> list[Row]:
+        """Return the rows that a statement selects, sorted by the primary key; raises as :meth:`rows`."""
+        result = connection.execute(selected, values)
         found: list[Row] = self.backend.fetch(result)  # plain tuples: no Row objects
         damaged = [row for row in found if row not in known and not (holds(table.name, row) and has_form(table, row))]
         if damaged:
@@ -311,7 +327,7 @@ class Database:
         """
         table: sa.Table = column.table
         if len(values) <= FEW:
-            return self.rows(connection, table, column.in_(list(values))) if values else []
+            return self._checked(connection, table, _among(column), {"values": list(values)}) if values else []
         place = table.c.keys().index(column.name)
         wanted = set(values)
         return [row for row in self.all_rows(connection, table) if row[place] in wanted]
@@ -528,10 +544,22 @@ class Database:
 
     def _total(self, connection: sa.Connection, table: sa.Table) -> tuple[int, str]:
         """Return the number of rows a table must have, and the sum of their digests."""
-        found = self.rows(connection, tables.totals, tables.totals.c.name == table.name)
+        found = self.rows(connection, tables.totals, name=table.name)
         if not found:
             raise StoreError(f"{self.path} is damaged: the total of {table.name} is missing", hint=REPAIR)
         return found[0][1], found[0][2]
+
+
+@lru_cache(maxsize=100)
+def _with_values(table: sa.Table, *names: str) -> sa.Select[Any]:
+    """Return the statement that selects the rows that have certain values in these columns."""
+    return sa.select(table).where(*(table.c[name] == sa.bindparam(name) for name in names))
+
+
+@lru_cache(maxsize=100)
+def _among(column: sa.Column[Any]) -> sa.Select[Any]:
+    """Return the statement that selects the rows that have one of certain values in a column."""
+    return sa.select(column.table).where(column.in_(sa.bindparam("values", expanding=True)))
 
 
 def chunks(values: Iterable[Any], most: int = FEW) -> Iterator[list[Any]]:

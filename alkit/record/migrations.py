@@ -118,7 +118,7 @@ def _add_tables(database: Database) -> None:
     # In a transaction of its own: if the process dies before it is committed, it is completed from the journal, which
     # cannot add tables.
     with database.transaction() as connection:
-        found = database.rows(connection, tables.facts, tables.facts.c.name == "schema")
+        found = database.rows(connection, tables.facts, name="schema")
         database.change(connection, tables.facts, found, value=json.dumps(tables.SCHEMA))
 
 

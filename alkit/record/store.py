@@ -173,34 +173,35 @@ class Store:
         self.database = Database(self.path, wait, copy)
         self._opened = False
         # Creating or migrating a record needs the lock. Opening one does not, so nobody waits while a model is trained.
-        found = self._look()
-        if found is None:
-            self._create()
+        with self.one_connection():
             found = self._look()
-        schema, agrees = found or (0, False)
-        if isinstance(self.path, Server):
-            self.read_only = read_only or not self.database.backend.may_write()
-        elif read_only and copy is None and schema != tables.SCHEMA:  # a copy is migrated in its place
-            self.database.close()
-            copy = self._copy(self.path)
-            self.database = Database(self.path, wait, copy)
-        if schema != tables.SCHEMA and self.read_only:
+            if found is None:
+                self._create()
+                found = self._look()
+            schema, agrees = found or (0, False)
             if isinstance(self.path, Server):
-                raise ResumeError(
-                    f"{self.path} was written by an earlier version of alkit, and cannot be changed here",
-                    got=f"schema {schema}",
-                    expected=f"schema {tables.SCHEMA}",
-                    hint="open it once as a user who may write",
-                )
-            migrations.migrate(self.database, keep=False)
-        elif schema != tables.SCHEMA:
-            with self.exclusive():
-                migrations.migrate(self.database, keep=True)
-        elif not agrees and not (self.read_only and copy is None):  # a replica may be late
-            self.database.complete()
-        self._opened = True
-        if isinstance(self.path, Path):
-            self._warn_of_later_backup(self.path)
+                self.read_only = read_only or not self.database.backend.may_write()
+            elif read_only and copy is None and schema != tables.SCHEMA:  # a copy is migrated in its place
+                self.database.close()
+                copy = self._copy(self.path)
+                self.database = Database(self.path, wait, copy)
+            if schema != tables.SCHEMA and self.read_only:
+                if isinstance(self.path, Server):
+                    raise ResumeError(
+                        f"{self.path} was written by an earlier version of alkit, and cannot be changed here",
+                        got=f"schema {schema}",
+                        expected=f"schema {tables.SCHEMA}",
+                        hint="open it once as a user who may write",
+                    )
+                migrations.migrate(self.database, keep=False)
+            elif schema != tables.SCHEMA:
+                with self.exclusive():
+                    migrations.migrate(self.database, keep=True)
+            elif not agrees and not (self.read_only and copy is None):  # a replica may be late
+                self.database.complete()
+            self._opened = True
+            if isinstance(self.path, Path):
+                self._warn_of_later_backup(self.path)
         if self.read_only:
             self.database.freeze(*(["it was opened with read_only=True"] if read_only else []))
         if self._address is not None and self.fact(ELSEWHERE) is None:
@@ -449,7 +450,7 @@ class Store:
     def fact(self, name: str) -> Any:
         """Return a recorded fact, or None. Classes have their present addresses, whenever it was recorded."""
         with self.database.reading() as connection:
-            found = self.database.rows(connection, facts, facts.c.name == name)
+            found = self.database.rows(connection, facts, name=name)
         if not found:
             return None
         return to_present(self._parsed(name, found[0][1]))
@@ -498,7 +499,7 @@ class Store:
                 self._revise(connection, name, change)
 
     def _fact(self, connection: sa.Connection, name: str) -> Any:
-        found = self.database.rows(connection, facts, facts.c.name == name)
+        found = self.database.rows(connection, facts, name=name)
         return self._parsed(name, found[0][1]) if found else None
 
     def _revise(self, connection: sa.Connection, name: str, change: Callable[[Any], Any]) -> None:
@@ -710,7 +711,7 @@ class Store:
     def pseudo_labels(self, round: int) -> dict[str, str]:
         """Return by id the files of the pseudo-labels of a round, in sorted order."""
         with self.database.reading() as connection:
-            found = self.database.rows(connection, pseudo_labels, pseudo_labels.c.round == round)
+            found = self.database.rows(connection, pseudo_labels, round=round)
         return {id: label for _, id, label, _ in found}
 
     @checked
@@ -727,7 +728,7 @@ class Store:
     def _withdraw(self, connection: sa.Connection, ids: Sequence[str], *, reviews: bool = False) -> None:
         for part in chunks(ids):
             found = self.database.rows(connection, queries, queries.c.id.in_(part))
-            terms = self.database.rows(connection, query_terms, query_terms.c.purpose == "review")
+            terms = self.database.rows(connection, query_terms, purpose="review")
             of_reviews = {row[:2] for row in terms}
             found = [row for row in found if (row[:2] in of_reviews) == reviews]
             self.database.change(connection, queries, found, withdrawn=True)
@@ -880,7 +881,7 @@ class Store:
             self.database.insert(connection, answers, rows)
             self.database.insert(connection, answer_queries, [row for row in rows if row["query"] is not None])
             for number, reason in sent_back(decided, known).items() if sent_back else ():
-                told = self.database.rows(connection, answers, answers.c.number == number)
+                told = self.database.rows(connection, answers, number=number)
                 self.database.change(connection, answers, told, rejected=reason)
             if sent and (unsent := {entry.query.id for entry in asked if entry.sent_at is None}):
                 self._mark_sent(connection, unsent & {row["id"] for row in rows})
@@ -895,7 +896,7 @@ class Store:
 
     def _check_kept(self, connection: sa.Connection, names: Collection[str | None]) -> None:
         """Check that labels are still there: a removal may delete one that no row referred to until now."""
-        if not self.database.rows(connection, facts, facts.c.name == REMOVED):
+        if not self.database.rows(connection, facts, name=REMOVED):
             return
         with ThreadPoolExecutor(AT_ONCE) as threads:
             there = list(threads.map(self.contents.exists, filter(None, names)))
@@ -932,9 +933,9 @@ class Store:
         """
         self.contents.check_owned()
         with self.database.transaction() as connection:
-            told = self.database.rows(connection, answers, answers.c.id == id)
-            asked = self.database.rows(connection, queries, queries.c.id == id)
-            predicted = self.database.rows(connection, pseudo_labels, pseudo_labels.c.id == id)
+            told = self.database.rows(connection, answers, id=id)
+            asked = self.database.rows(connection, queries, id=id)
+            predicted = self.database.rows(connection, pseudo_labels, id=id)
             before = {row[5] for row in told} | {row[10] for row in asked} | {row[2] for row in predicted}
             self.database.change(connection, answers, told, **ANSWER)
             self.database.change(connection, queries, asked, **QUERY)
@@ -943,7 +944,7 @@ class Store:
                 found = self.database.rows(connection, query_terms, *own)
                 self.database.change(connection, query_terms, found, assigned=None, due=None)
             self.database.delete(connection, pseudo_labels, pseudo_labels.c.id == id)
-            for row in self.database.rows(connection, round_figures, round_figures.c.name == "audit"):
+            for row in self.database.rows(connection, round_figures, name="audit"):
                 figures = without_image(json.loads(row[2]), id)
                 self.database.change(connection, round_figures, [row], value=stored_json("audit", figures))
             unused = before - self._label_files(connection) - {None}
@@ -1130,7 +1131,7 @@ class Store:
         if warnings is not None:
             texts["warnings"] = stored_json("warnings", warnings) if warnings else None
         with self.database.transaction() as connection:
-            found = self.database.rows(connection, rounds, rounds.c.round == round)
+            found = self.database.rows(connection, rounds, round=round)
             self.database.change(connection, rounds, found, **texts)
             self._set_figures(connection, round, figures or {})
             for name, change in (facts_now or {}).items():
