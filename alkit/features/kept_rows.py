@@ -36,11 +36,12 @@ def find_kept_rows(root: Path, extractor: Any, images: Images) -> tuple[Rows, np
     """
     tables = []
     for about in root.glob("*/about.json"):
-        with suppress(OSError, ValueError, RecursionError):
+        with suppress(OSError, ValueError, RecursionError, LookupError, TypeError):  # it is damaged
             facts = json.loads(about.read_bytes())
-            if isinstance(facts, dict) and facts.get("extractor") == extractor and type(facts.get("width")) is int:
+            width = facts["width"]
+            if facts["extractor"] == extractor and type(width) is int and width > 0:
                 file = about.with_name(Path(str(facts["rows"])).name).with_suffix(".bin")
-                tables.append((file.stat().st_mtime, file, facts["width"]))
+                tables.append((file.stat().st_mtime, file, width))
     for _, file, width in sorted(tables, reverse=True):
         with suppress(OSError, ValueError):
             if (found := _rows_in(file, width, images)) is not None:

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 
 from alkit.features.kept_rows import find_kept_rows
@@ -45,6 +47,11 @@ def test_tables_of_others_and_rubbish_are_not_rows(tmp_path):
     assert find_kept_rows(tmp_path, {"is": "other"}, images(IDS)) is None
     assert find_kept_rows(tmp_path, FORM, images(["x"])) is None
     (about,) = tmp_path.rglob("about.json")
-    for rubbish in ("[]", "{", '{"extractor": {"is": "mine"}, "width": 2, "rows": "../../etc/passwd"}'):
+    right = json.loads(about.read_bytes())
+    without = {name: value for name, value in right.items() if name != "rows"}
+    for rubbish in ([], {}, without, *({**right, **other} for other in ({"width": 0}, {"rows": "../../etc/passwd"}))):
+        about.write_text(json.dumps(rubbish))
+        assert find_kept_rows(tmp_path, FORM, images(IDS)) is None
+    for rubbish in ("{", "", "1"):
         about.write_text(rubbish)
         assert find_kept_rows(tmp_path, FORM, images(IDS)) is None
