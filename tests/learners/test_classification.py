@@ -36,7 +36,12 @@ def shades():
 
 @pytest.mark.parametrize(
     ("name", "parameters"),
-    [("random", {}), ("mc-dropout", {}), ("mc-dropout", {"score": "margin"}), ("mc-dropout", {"score": "bald"})],
+    [
+        ("random", {}),
+        pytest.param("mc-dropout", {}, marks=pytest.mark.slow),
+        pytest.param("mc-dropout", {"score": "margin"}, marks=pytest.mark.slow),
+        ("mc-dropout", {"score": "bald"}),
+    ],
     ids=str,
 )
 def test_strategies_work_for_classification_too(shades, tmp_path, name, parameters):
