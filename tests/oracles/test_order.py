@@ -337,13 +337,13 @@ def test_a_mask_that_is_replaced_by_one_of_equal_size_and_time_is_read(campaign,
 def test_a_version_shows_a_change_within_one_tick_of_the_clock(tmp_path, monkeypatch):
     path = tmp_path / "a.png"
     path.write_bytes(b"one")
-    before = layout.version_of(path)
     facts = path.stat()
+    now = facts.st_mtime_ns + SECOND
+    before = layout.version_of(path, now)
     path.write_bytes(b"two")
     monkeypatch.setattr(type(path), "stat", lambda self: facts)  # as if both changes had the same times
-    assert layout.version_of(path) != before
-    monkeypatch.setattr(layout.time, "time_ns", lambda: facts.st_mtime_ns + 3 * SECOND)
-    assert layout.version_of(path).digest == ""  # a file at rest is not read
+    assert layout.version_of(path, now) != before
+    assert layout.version_of(path, now + 2 * SECOND).digest == ""  # a file at rest is not read
 
 
 def test_a_file_that_changes_while_it_is_read_has_the_earlier_time(campaign, world, tmp_path, monkeypatch):

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,12 +126,15 @@ class Version:
     digest: str
 
 
-def version_of(path: Path) -> Version:
-    """Return what shows whether a file has changed. Only a file that was changed just now is read."""
+def version_of(path: Path, now: int) -> Version:
+    """Return what shows whether a file has changed. Only a file that was changed just before a time is read.
+
+    Versions that are compared must have one time, in nanoseconds: otherwise a file would change by growing older.
+    """
     facts = path.stat()
     changed = max(facts.st_mtime_ns, facts.st_ctime_ns)
     digest = ""
-    if time.time_ns() - changed < RACY:
+    if now - changed < RACY:
         with suppress(DataError):  # it is too large, and is refused when it is read
             digest = hashlib.sha256(read_file(path)).hexdigest()
     return Version(facts.st_mtime_ns, (facts.st_ino, facts.st_size), digest)

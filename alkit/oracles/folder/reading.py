@@ -75,11 +75,12 @@ class Reader:
         """Return an answer, or None if its files are not at rest."""
         if any(self.obstacle(path) for path in entry.files):
             return None
+        now = time.time_ns()
         try:
-            before = [version_of(path) for path in entry.files]
+            before = [version_of(path, now) for path in entry.files]
             remarks = [said(name, query) for name in entry.renamed]
             label = self._label(entry, query, remarks)
-            if [version_of(path) for path in entry.files] != before:
+            if [version_of(path, now) for path in entry.files] != before:
                 return None
         except FileNotFoundError:
             return None
@@ -95,19 +96,19 @@ class Reader:
         for path in file.files:
             if (why := self.obstacle(path)) is not None:
                 return why
-        form = format_of(format_name(file.path.name) or "", self.outbox)
+        form, now = format_of(format_name(file.path.name) or "", self.outbox), time.time_ns()
         try:
-            before = version_of(file.path)
+            before = version_of(file.path, now)
             answers = form.read(
                 file.path, queries, self.spec, annotator=file.annotator, empty=self.empty, inside=self.inbox
             )
             if file.confirmed:
-                since = revision_of(version_of(file.confirmation).modified)
+                since = revision_of(version_of(file.confirmation, now).modified)
                 answers = (
                     replace(answer, confirmed=True, revision=max(since, answer.revision or 0)) for answer in answers
                 )
             first = list(islice(answers, 1))  # the whole file is read and checked before this arrives
-            if version_of(file.path) != before:
+            if version_of(file.path, now) != before:
                 return "it has just changed"
         except (ConfigurationError, DataError, FileNotFoundError) as error:
             return str(error)

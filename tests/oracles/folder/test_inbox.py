@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from itertools import count
 
 import numpy as np
 import pytest
@@ -12,8 +13,8 @@ from PIL import Image
 
 from alkit.errors import StoreError
 from alkit.oracles import FolderOracle
+from alkit.oracles.folder import layout, reading
 from alkit.oracles.folder import oracle as module
-from alkit.oracles.folder import reading
 from alkit.oracles.saved_masks import answered_mask
 from alkit.values import Answer, Invalid, Skip, Withdrawal
 
@@ -88,6 +89,19 @@ def test_a_file_is_read_once_it_has_not_changed_for_a_while(place):
     assert [one.id for one in answers] == ["0000"]
     assert time.time() - path.stat().st_mtime >= 0.5
     assert oracle.unread() == {}
+
+
+def test_a_file_that_was_copied_with_its_times_is_read_also_while_it_grows_older(place, monkeypatch):
+    path = answer(place, query(0))  # long ago, but it came here just now
+    (place / "ann" / "export.json").write_text('{"images": [], "annotations": [], "categories": []}')
+    os.utime(place / "ann" / "export.json", (LONG_AGO, LONG_AGO))
+    oracle = oracle_in(place)
+    for begin in (0, layout.RACY // 2):
+        now = count(path.stat().st_ctime_ns + begin, layout.RACY // 2 + 10**8)
+        with monkeypatch.context() as patch:
+            patch.setattr(time, "time_ns", lambda now=now: next(now))
+            assert [one.id for one in oracle.poll()] == ["0000"]
+            assert "it has just changed" not in oracle.unread().values()
 
 
 def test_a_file_from_the_future_is_read_at_once(place):
