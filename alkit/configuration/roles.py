@@ -229,7 +229,8 @@ def _registered(
         if address not in found:
             found[address] = Named(part, role)
             yield address, found[address]
-            waiting += [(other, PART) for other in _declared(part, package)]
+            known = isinstance(part, type) or inspect.isfunction(part)  # other objects may be unhashable, or change
+            waiting += [(other, PART) for other in (_declared if known else _find_declared)(part, package)]
 
 
 def _returned(function: Callable[..., object], package: str) -> list[type]:
@@ -240,8 +241,7 @@ def _returned(function: Callable[..., object], package: str) -> list[type]:
     return [kind for kind in _classes_in(hints.get("return")) if _is_own_part(kind, package)]
 
 
-@functools.lru_cache(maxsize=256)  # evaluating annotations takes longer than all else here
-def _declared(thing: Any, package: str) -> list[Any]:
+def _find_declared(thing: Any, package: str) -> list[Any]:
     """Return the parts of a package that the parameters of a class or function declare, by type or by default."""
     kinds = [kind for declared in kinds_of(thing).values() for kind in _classes_in(declared)]
     if isinstance(thing, type) and is_dataclass(thing):
@@ -256,6 +256,9 @@ def _declared(thing: Any, package: str) -> list[Any]:
         *(default for default in own if _is_in(default, package) and "<" not in address_of(default)),
         *(kind for kind in kinds if _is_own_part(kind, package)),
     ]
+
+
+_declared = functools.lru_cache(maxsize=256)(_find_declared)  # evaluating annotations takes longer than all else here
 
 
 def _classes_in(kind: Any) -> Iterator[type]:

@@ -478,6 +478,24 @@ def test_a_plugin_has_the_role_of_its_group(installed):
             build(record(Plugged()), "strategy")
 
 
+@dataclass
+class Unhashable:
+    """A plugin that is an object with equality, and so without a hash."""
+
+    n: int = 1
+
+    def __call__(self):
+        return Plugged()
+
+
+UNHASHABLE = Unhashable()
+
+
+def test_an_object_without_a_hash_may_be_registered_beside_others(installed):
+    installed(point("first", "a", f"{HERE}:UNHASHABLE"), point("rich", "a", f"{HERE}:Plugged"))
+    assert build(record(Plugged()), "strategy") == Plugged()
+
+
 def test_a_plugin_that_cannot_be_imported_is_named_in_the_refusal(installed):
     installed(point("gone", "a", "no_such_module:Thing"))
     with pytest.raises(
