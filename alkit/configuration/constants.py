@@ -76,7 +76,7 @@ def _shown(place: Place) -> str:
 
 
 def _present(module: ModuleType, place: Place) -> Any:
-    """Return the present value of a setting; a :class:`LookupError` if there is no such setting any more."""
+    """Return the present value of a setting; raise a :class:`LookupError` if it was deleted."""
     value: Any = module
     for kind, part in place:
         if kind == KEY and not isinstance(value, Mapping):

@@ -272,8 +272,8 @@ class Database:
         known:
             Rows whose digests were checked earlier.
         values:
-            Values by the names of their columns; none of them is None. Such a statement is made once, which takes
-            several times as long as executing it.
+            Values by the names of their columns, which must not be None. A statement without other conditions is
+            kept, because making it takes several times as long as executing it.
 
         Raises
         ------

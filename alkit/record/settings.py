@@ -413,11 +413,7 @@ class Settings:
         former = self.spec
         if all(entry.sent_at is None for entry in self._store.asked()):
             return
-        ids = [{name: f"the id {id}" for id, name in enumerate(spec.classes)} for spec in (former, now)]
-        ids[0] |= (
-            {} if former.ignore is None or former.ignore >= now.values else {now.classes[former.ignore]: "ignored"}
-        )
-        ids[1] |= {} if now.ignore is None or now.ignore >= former.values else {former.classes[now.ignore]: "ignored"}
+        ids = _ids_of(former, now), _ids_of(now, former)
         if moved := [name for name in ids[0] if name in ids[1] and ids[0][name] != ids[1][name]]:
             raise ResumeError(
                 f"classes must keep their ids, because people have queries of {self._store.path}",
@@ -501,6 +497,14 @@ def _added_since(pool: Pool, ids: Sequence[str]) -> list[str]:
 def as_spec(classes: LabelSpec | Sequence[str]) -> LabelSpec:
     """Return the label specification of some classes, which may be given by name."""
     return classes if isinstance(classes, LabelSpec) else LabelSpec(cast("tuple[str, ...]", classes))
+
+
+def _ids_of(spec: LabelSpec, other: LabelSpec) -> dict[str, str]:
+    """Return in words what the value of each class is, and of each class of another specification that is ignored."""
+    found = {name: f"the id {id}" for id, name in enumerate(spec.classes)}
+    if spec.ignore is not None and spec.ignore < other.values:
+        found[other.classes[spec.ignore]] = "ignored"
+    return found
 
 
 def _list(ids: Sequence[str]) -> str:
