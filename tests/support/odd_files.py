@@ -13,6 +13,15 @@ from PIL import Image
 WIDTH, ROWS = 256, 278
 
 
+def jpeg(side, scans=0, mode="L"):
+    """Return a JPEG whose last scan stands so many times more in it."""
+    file = BytesIO()
+    Image.new(mode, (side, side)).save(file, "JPEG", progressive=True)
+    content = file.getvalue()
+    start, end = content.rindex(b"\xff\xda"), content.rindex(b"\xff\xd9")
+    return content[:end] + content[start:end] * scans + content[end:]
+
+
 def png_chunk(name, content):
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 

@@ -1,10 +1,9 @@
 """Whole slides and pyramids: colours as they are meant, and no memory or time by what a file only states."""
 
-import io
-
 import numpy as np
 import pytest
 import tifffile
+from odd_files import jpeg
 from PIL import Image
 
 from alkit.errors import ImageError, LabelError
@@ -71,17 +70,13 @@ def test_slides_that_tiffslide_would_read_as_other_values_are_refused(tmp_path, 
         read(tmp_path / "s.svs")
 
 
-def jpeg(side, scans=0):
-    file = io.BytesIO()
-    Image.new("RGB", (side, side)).save(file, "JPEG", progressive=True)
-    content = file.getvalue()
-    start, end = content.rindex(b"\xff\xda"), content.rindex(b"\xff\xd9")
-    return content[:end] + content[start:end] * scans + content[end:]
-
-
 @pytest.mark.parametrize("suffix", ["svs", "tif"])
 @pytest.mark.parametrize(
-    ("tile", "message"), [(jpeg(32, 200), "more than 100 scans"), (jpeg(48), r"a tile of \(48, 48\), expected 32 x 32")]
+    ("tile", "message"),
+    [
+        (jpeg(32, 200, "RGB"), "more than 100 scans"),
+        (jpeg(48, mode="RGB"), r"a tile of \(48, 48\), expected 32 x 32"),
+    ],
 )
 def test_streams_in_tiles_are_checked_before_they_are_decoded(tmp_path, suffix, tile, message):
     if suffix != "tif":

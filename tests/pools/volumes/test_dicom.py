@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import struct
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from PIL import Image
+from odd_files import jpeg
 from pydicom.data import get_testdata_file
 
 from alkit import VolumePool
@@ -294,15 +293,6 @@ def packed(*segments):
 
 RUN = bytes([129, 0])
 """128 zeros in RLE."""
-
-
-def jpeg(side, scans=0):
-    """Return a gray JPEG whose last scan stands so many times more in it."""
-    file = io.BytesIO()
-    Image.new("L", (side, side)).save(file, "JPEG", progressive=True)
-    content = file.getvalue()
-    start, end = content.rindex(b"\xff\xda"), content.rindex(b"\xff\xd9")
-    return content[:end] + content[start:end] * scans + content[end:]
 
 
 def eight_bits(folder, frames, syntax):
